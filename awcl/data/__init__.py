@@ -1,0 +1,1 @@
+"""From files to views: sources -> FrameTable -> FramePack -> views and batches."""

@@ -1,0 +1,245 @@
+"""The frame table: one row a frame, the only form in which the rest of the system knows data."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from awcl import hashing
+from awcl.errors import InputError
+from awcl.files import whole_file
+from awcl.taxonomy import Taxonomy
+
+SPLITS = ("train", "val", "test")
+DOMAINS = ("source", "machine", "operator", "site", "trimester")
+MASK_KINDS = ("filled", "ellipse_outline")
+
+TEXT, INTEGER, REAL = pa.string(), pa.int64(), pa.float64()
+COLUMNS = {
+    "frame_id": TEXT,  # unique; the name of the frame from here on
+    "path": TEXT,  # image or video file; absolute in memory, relative to the table on disk
+    "index": INTEGER,  # frame number inside a video, else 0
+    "source": TEXT,
+    "patient": TEXT,  # unique over all sources
+    "scan": TEXT,  # one examination of one patient
+    "anatomy": TEXT,  # most specific known name; null = unknown
+    "split": TEXT,
+    "machine": TEXT,
+    "operator": TEXT,
+    "site": TEXT,
+    "trimester": TEXT,
+    "mask": TEXT,  # mask file, or null
+    "mask_kind": TEXT,
+    "mask_classes": TEXT,  # names joined by ';', in the order of the mask's values 1, 2, ...
+    "pixel_mm": REAL,  # millimetres a pixel of the original image
+    "audit_group": TEXT,  # connected group of the audit; null = not audited, then the patient
+}
+REQUIRED = ("frame_id", "path", "source", "patient", "split")
+PATHS = ("path", "mask")
+IDENTIFIERS = ("patient", "scan", "frame_id")
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """A checked table of frames.
+
+    frames: the columns of COLUMNS, in that order, rows numbered 0..n-1.
+    """
+
+    frames: pd.DataFrame
+
+    @classmethod
+    def build(
+        cls, rows: pd.DataFrame, taxonomy: Taxonomy, where: str, *, check_splits: bool = True
+    ) -> "FrameTable":
+        """A table from rows that hold at least REQUIRED; `where` names them in messages.
+
+        check_splits=False admits a patient in two splits, which only the audit may.
+        Raises InputError with the row, the column and the reason.
+        """
+        for column in REQUIRED:
+            if column not in rows:
+                raise InputError(f"{where}: column {column!r} is missing")
+        unknown = sorted(set(rows.columns) - set(COLUMNS))
+        if unknown:
+            raise InputError(f"{where}: unknown column {unknown[0]!r}; known: {', '.join(COLUMNS)}")
+        frames = _typed(rows, where)
+        _check(frames, taxonomy, where)
+        if check_splits:
+            check_patients(frames, where)
+        return cls(frames)
+
+    @classmethod
+    def read(
+        cls, path: str | Path, taxonomy: Taxonomy, *, check_splits: bool = True
+    ) -> "FrameTable":
+        """Reads a Parquet file. Raises InputError where it is none or breaks the table's rules."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; make one with `awcl frames`")
+        try:
+            rows = pq.read_table(path).to_pandas()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path}: not a Parquet file; make one with `awcl frames`") from error
+        for column in PATHS:
+            if column in rows:
+                rows[column] = [_absolute(p, path.parent) for p in rows[column]]
+        return cls.build(rows, taxonomy, str(path), check_splits=check_splits)
+
+    def write(self, path: str | Path) -> None:
+        """Writes Parquet, whole or not at all; paths under the table's folder become relative."""
+        path = Path(path).absolute()
+        frames = self.frames.copy()
+        for column in PATHS:
+            frames[column] = [_relative(p, path.parent) for p in frames[column]]
+        schema = pa.schema(list(COLUMNS.items()))
+        with whole_file(path) as part:
+            pq.write_table(pa.Table.from_pandas(frames, schema=schema, preserve_index=False), part)
+
+    def private(self, key_file: Path) -> "FrameTable":
+        """Patient, scan and frame_id as HMAC-SHA256 (16 hex digits) with the key in `key_file`.
+
+        The key is made (mode 0600) where there is none, so the same key gives the same names.
+        """
+        key = _private_key(key_file)
+        frames = self.frames.copy()
+        for column in (*IDENTIFIERS, "audit_group"):
+            frames[column] = [_keyed_hash(key, column, value) for value in frames[column]]
+        return FrameTable(frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def _typed(rows: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The columns of COLUMNS with their types; missing ones are null."""
+    typed = {}
+    for column, kind in COLUMNS.items():
+        values = rows[column] if column in rows else pd.Series([None] * len(rows))
+        if kind == REAL:
+            numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+            _refuse(~values.isna().to_numpy() & np.isnan(numbers), where, column, "not a number")
+            typed[column] = numbers
+        elif kind == INTEGER:
+            numbers = pd.to_numeric(values, errors="coerce").fillna(0).to_numpy(float)
+            bad = (numbers < 0) | (numbers != np.floor(numbers))
+            _refuse(bad, where, column, "not a frame number (0, 1, 2, ...)")
+            typed[column] = numbers.astype(np.int64)
+        else:
+            blank = values.isna() | (values.astype(str) == "")
+            typed[column] = np.where(blank, None, values.astype(str).to_numpy(object))
+    return pd.DataFrame(typed)
+
+
+def _check(frames: pd.DataFrame, taxonomy: Taxonomy, where: str) -> None:
+    if frames.empty:
+        raise InputError(f"{where}: no frames")
+    for column in REQUIRED:
+        _refuse(frames[column].isna(), where, column, "empty; every frame needs one")
+    _refuse(frames["frame_id"].duplicated(), where, "frame_id", "given to an earlier frame too")
+    _refuse(~frames["split"].isin(SPLITS), where, "split", f"choose one of {', '.join(SPLITS)}")
+    _refuse(
+        frames["mask"].notna() & ~frames["mask_kind"].isin(MASK_KINDS),
+        where,
+        "mask_kind",
+        f"a frame with a mask needs one of {', '.join(MASK_KINDS)}",
+    )
+    _refuse(
+        frames["mask"].notna() & frames["mask_classes"].isna(),
+        where,
+        "mask_classes",
+        "a frame with a mask needs the names of its values",
+    )
+    _refuse(frames["pixel_mm"] <= 0, where, "pixel_mm", "must be above 0")
+    for name in frames["anatomy"].dropna().unique():
+        try:
+            taxonomy.check(name)
+        except InputError as error:
+            _refuse(frames["anatomy"] == name, where, "anatomy", str(error))
+
+
+def check_patients(frames: pd.DataFrame, where: str) -> None:
+    """Raises InputError where a patient is in two splits."""
+    splits = frames.groupby("patient")["split"].nunique()
+    crossing = frames["patient"].isin(splits[splits > 1].index)
+    if crossing.any():
+        patient = frames["patient"][crossing].iloc[0]
+        found = " and ".join(sorted(frames["split"][frames["patient"] == patient].unique()))
+        reason = f"this patient is in {found}; `awcl audit {where} --fix` can mend it"
+        _refuse(crossing, where, "patient", reason)
+
+
+def _refuse(bad: pd.Series | np.ndarray, where: str, column: str, reason: str) -> None:
+    rows = np.flatnonzero(np.asarray(bad, bool))
+    if rows.size:
+        more = f" (and {rows.size - 1} more rows)" if rows.size > 1 else ""
+        raise InputError(f"{where}: row {rows[0]}{more}, column {column!r}: {reason}")
+
+
+def rows_where(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np.ndarray:
+    """Row numbers whose columns have one of the values asked for; a leading '!' means 'not'.
+
+    Example: {"trimester": "second", "machine": ["A", "B"], "source": "!hc18"}.
+    """
+    keep = np.ones(len(frames), bool)
+    for column, wanted in where.items():
+        if column not in frames:
+            raise InputError(f"where: unknown column {column!r}; known: {', '.join(frames)}")
+        wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+        values = frames[column].to_numpy(object)
+        refused = [value[1:] for value in wanted if value.startswith("!")]
+        allowed = [value for value in wanted if not value.startswith("!")]
+        if refused:
+            keep &= ~np.isin(values.astype(str), refused)
+        if allowed:
+            keep &= np.isin(values.astype(str), allowed)
+    return np.flatnonzero(keep)
+
+
+def split_by_patient(patient: str, official: str | None = None) -> str:
+    """The split of a patient: by hash, so it does not change when the data grow.
+
+    official: 'train' or 'test' where the data set has a split; 20 % of its train patients become
+    val. Without one, patients go 60/20/20 to train, val and test.
+    """
+    if official is not None:
+        return "val" if official == "train" and hashing.unit("val", patient) < 0.2 else official
+    place = hashing.unit("split", patient)
+    return "test" if place < 0.2 else "val" if place < 0.4 else "train"
+
+
+def _absolute(path: str | None, folder: Path) -> str | None:
+    return None if path is None or pd.isna(path) else os.path.abspath(folder / path)
+
+
+def _relative(path: str | None, folder: Path) -> str | None:
+    if path is None or not Path(path).is_relative_to(folder):
+        return path
+    return str(Path(path).relative_to(folder))
+
+
+def _private_key(key_file: Path) -> bytes:
+    if not key_file.exists():
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(key_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+    try:
+        return bytes.fromhex(key_file.read_text().strip())
+    except ValueError as error:
+        raise InputError(f"{key_file}: not a key (64 hex digits); move it away to make one") from error
+
+
+def _keyed_hash(key: bytes, column: str, value: str | None) -> str | None:
+    """Patients and their audit groups share a name space, since a group bears a patient's name."""
+    if value is None:
+        return None
+    space = "patient" if column == "audit_group" else column
+    return hmac.new(key, f"{space}:{value}".encode(), hashlib.sha256).hexdigest()[:16]
