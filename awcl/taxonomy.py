@@ -34,7 +34,9 @@ class Taxonomy:
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"taxonomy {path}: {error.strerror}; give 'fetal' or a file") from error
+            raise InputError(
+                f"taxonomy {path}: {error.strerror}; give 'fetal' or a file"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"taxonomy {path}: not a TOML file ({error})") from error
         return cls._from_dict(data, path)
@@ -46,7 +48,9 @@ class Taxonomy:
             raise InputError(f"taxonomy {path}: unknown section {unknown[0]!r}; see {BUILTIN}")
         kinds = data.get("coarse")
         if not isinstance(kinds, dict) or not kinds:
-            raise InputError(f"taxonomy {path}: a [coarse] section with at least one kind is needed")
+            raise InputError(
+                f"taxonomy {path}: a [coarse] section with at least one kind is needed"
+            )
         for kind, names in kinds.items():
             if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
                 raise InputError(f"taxonomy {path}: coarse.{kind} must be a list of names")

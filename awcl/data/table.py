@@ -234,7 +234,9 @@ def _private_key(key_file: Path) -> bytes:
     try:
         return bytes.fromhex(key_file.read_text().strip())
     except ValueError as error:
-        raise InputError(f"{key_file}: not a key (64 hex digits); move it away to make one") from error
+        raise InputError(
+            f"{key_file}: not a key (64 hex digits); move it away to make one"
+        ) from error
 
 
 def _keyed_hash(key: bytes, column: str, value: str | None) -> str | None:
