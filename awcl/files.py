@@ -26,23 +26,26 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Yields a new folder beside `path`; renames it into place, or removes it on an error.
-
-    Where another process put `path` there meanwhile, its folder stays and ours is removed.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yields a new hidden folder in `parent`; `put_in_place` gives it its name, else it goes."""
+    part = Path(parent) / f".{uuid.uuid4().hex[:12]}.part"
     part.mkdir(parents=True)
     try:
         yield part
-        for file in part.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        if not path.exists():
-            os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def put_in_place(folder: Path, final: Path) -> None:
+    """Renames a finished folder. Where `final` is there already, that one stays."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            _sync(file)
+    try:
+        os.rename(folder, final)
+    except OSError:
+        if not final.is_dir():
+            raise
 
 
 def _sync(path: Path) -> None:

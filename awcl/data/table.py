@@ -217,11 +217,11 @@ def split_by_patient(patient: str, official: str | None = None) -> str:
 
 
 def _absolute(path: str | None, folder: Path) -> str | None:
-    return None if path is None or pd.isna(path) else os.path.abspath(folder / path)
+    return None if pd.isna(path) else os.path.abspath(folder / path)
 
 
 def _relative(path: str | None, folder: Path) -> str | None:
-    if path is None or not Path(path).is_relative_to(folder):
+    if pd.isna(path) or not Path(path).is_relative_to(folder):
         return path
     return str(Path(path).relative_to(folder))
 
@@ -241,7 +241,7 @@ def _private_key(key_file: Path) -> bytes:
 
 def _keyed_hash(key: bytes, column: str, value: str | None) -> str | None:
     """Patients and their audit groups share a name space, since a group bears a patient's name."""
-    if value is None:
+    if pd.isna(value):
         return None
     space = "patient" if column == "audit_group" else column
     return hmac.new(key, f"{space}:{value}".encode(), hashlib.sha256).hexdigest()[:16]

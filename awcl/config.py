@@ -1,0 +1,171 @@
+"""Typed, validated configuration: what pre-training reads, and what only says how it is run.
+
+Every field is a command-line flag by its dotted name (`--pretrain.temperature 0.1`).
+"""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from awcl.errors import InputError
+
+
+class Config(BaseModel):
+    """Immutable; an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelConfig(Config):
+    backbone: str = "resnet18"
+    """Any timm model; it is built for one input channel."""
+    projection: int = Field(128, ge=1)
+    """Width of z, the output of the projector Linear-ReLU-Linear."""
+
+
+class AnatomyConfig(Config):
+    ratio: float = Field(1.0, ge=0, le=1)
+    """Share of the labelled frames whose label may be used, 0 to 1."""
+    ratio_unit: Literal["frame", "patient"] = "frame"
+    """Whether that share is of frames (the paper) or of patients."""
+    granularity: Literal["coarse", "fine"] = "fine"
+    """Which level of the taxonomy counts as the same anatomy."""
+    taxonomy: str = "fetal"
+    """'fetal', or a TOML file of the same form."""
+
+
+class PretrainConfig(Config):
+    method: str = "groups"
+    """A file of awcl/pretrain/methods."""
+    positives: Literal["anatomy", "self", "patient", "scan", "hierarchical"] = "anatomy"
+    """Who is positive to whom: anatomy is AWCL, self is SimCLR."""
+    epochs: int = Field(20, ge=1)
+    batch: int = Field(64, ge=2)
+    """Frames a step over all workers; two views of each."""
+    workers: int = Field(1, ge=1)
+    """Processes that share the batch. Part of the key: BatchNorm sees a worker's share of it."""
+    temperature: float = Field(0.1, gt=0)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: int = Field(1, ge=0)
+    """Epochs of linear warm-up before the cosine."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 autocast where the processor or card has it, else float32."""
+
+
+class DataConfig(Config):
+    size: int = Field(224, ge=16)
+    """Side of a view in pixels."""
+    recipe: str = "ultrasound"
+    """Augmentations of a view: ultrasound or paper (awcl/data/views.py)."""
+    sampler: Literal["uniform", "partners"] = "uniform"
+    """partners: each drawn frame brings one other frame of its group."""
+    pretrain_where: dict[str, str | list[str]] = {}
+    """Train frames that may be pre-trained on, e.g. {"trimester": "second", "source": "!hc18"}."""
+
+
+class TrialConfig(Config):
+    """All that pre-training reads, apart from the frames. Two equal ones give the same encoder."""
+
+    model: ModelConfig = ModelConfig()
+    anatomy: AnatomyConfig = AnatomyConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    data: DataConfig = DataConfig()
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TrialConfig":
+        batch, workers = self.pretrain.batch, self.pretrain.workers
+        if batch % workers:
+            raise ValueError(f"pretrain.batch {batch} cannot be shared by {workers} workers evenly")
+        if self.pretrain.method == "supervised" and self.anatomy.ratio == 0:
+            raise ValueError("anatomy.ratio 0 leaves the supervised method no label to learn from")
+        return self
+
+    def canonical(self) -> "TrialConfig":
+        """The same trial with every field that it does not read at its default.
+
+        Ratio 0 is `self`, and `self` reads no anatomy; so equal trials become equal here.
+        """
+        anatomy, pretrain = self.anatomy, self.pretrain
+        if anatomy.ratio == 1:
+            anatomy = with_defaults(anatomy, "ratio_unit")
+        if pretrain.method == "supervised":
+            pretrain = with_defaults(pretrain, "positives", "temperature")
+        elif pretrain.method == "groups":
+            if pretrain.positives in ("anatomy", "hierarchical") and anatomy.ratio == 0:
+                pretrain = pretrain.model_copy(update={"positives": "self"})
+            if pretrain.positives in ("self", "patient", "scan"):
+                anatomy = with_defaults(anatomy, "ratio", "ratio_unit", "granularity")
+            if pretrain.positives == "hierarchical":
+                anatomy = with_defaults(anatomy, "granularity")
+        return self.model_copy(update={"anatomy": anatomy, "pretrain": pretrain})
+
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _whole(cls, seed: Any) -> Any:
+        if isinstance(seed, bool):
+            raise ValueError("a seed is a whole number")
+        return seed
+
+
+class RunConfig(Config):
+    """How a run is carried out; it changes no result and is no part of a trial's key."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    loader_workers: int = Field(0, ge=0)
+    """Processes that make views, a worker; 0 makes them in the training process."""
+    threads: int = Field(0, ge=0)
+    """Processor threads a worker; 0 takes what there is. Another number on resume warns."""
+    keep: int = Field(2, ge=1)
+    """Checkpoints kept."""
+
+
+C = TypeVar("C", bound=Config)
+
+
+def with_defaults(config: C, *names: str) -> C:
+    """A copy with the named fields at their defaults."""
+    fields = type(config).model_fields
+    return config.model_copy(update={name: fields[name].get_default() for name in names})
+
+
+def parse(kind: type[C], data: dict[str, Any], where: str) -> C:
+    """A checked configuration. Raises InputError with the field, its value and the reason."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        value = "" if isinstance(first["input"], dict | BaseModel) else f" {first['input']!r}"
+        reason = first["msg"].removeprefix("Value error, ")
+        label = f"{field}{value}: " if field else ""
+        raise InputError(f"{where}: {label}{reason}") from error
+
+
+def with_values(config: C, values: dict[str, Any], where: str) -> C:
+    """A checked copy of a configuration with some dotted fields changed."""
+    data = config.model_dump()
+    for name, value in values.items():
+        *parents, last = name.split(".")
+        inner: Any = data
+        for parent in parents:
+            inner = inner.get(parent) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner:
+            known = ", ".join(flat(config))
+            raise InputError(f"{where}: unknown field {name!r}; known: {known}")
+        inner[last] = value
+    return parse(type(config), data, where)
+
+
+def flat(config: Config, prefix: str = "") -> dict[str, Any]:
+    """Dotted field name -> value, in the order of the definition."""
+    out: dict[str, Any] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            out.update(flat(value, f"{prefix}{name}."))
+        else:
+            out[f"{prefix}{name}"] = value
+    return out

@@ -1,0 +1,257 @@
+"""Frame table to frame pack: decode in parallel, name by content, put in place whole."""
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from awcl import hashing
+from awcl.data import ellipse
+from awcl.data.images import UnreadableImage, read_grey
+from awcl.data.pack import FORMAT, FramePack, images_per_shard, side
+from awcl.data.table import FrameTable
+from awcl.errors import InputError
+from awcl.files import put_in_place, read_json, scratch_folder, write_json
+
+PARALLEL_FROM = 128  # frames; below it, starting processes costs more than it saves
+BLOCK = 1024  # frames under way at once
+NAMED_BY = (
+    "frame_id", "anatomy", "split", "patient", "scan", "audit_group",
+    "source", "machine", "operator", "site", "trimester", "mask_classes", "pixel_mm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One decoded frame: image (L, L) uint8, box (x, y, w, h) of its content, scale L/original."""
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    box: tuple[int, int, int, int]
+    scale: float
+    sha256: str
+    mask_sha256: str
+
+
+def find_or_build(
+    table: FrameTable, size: int, packs: Path, *, workers: int | None = None, quiet: bool = False
+) -> FramePack:
+    """The pack of these frames at this view size, built where it is absent.
+
+    The pack's name needs every pixel, so what was packed before is also remembered by a cheap
+    fingerprint: the table, and each file's size and time of change.
+    """
+    packs = Path(packs).absolute()
+    note = packs / "seen" / f"{_fingerprint(table, size)}.json"
+    if note.is_file():
+        folder = packs / read_json(note)["digest"]
+        if (folder / "PACK.json").is_file():
+            return FramePack(folder)
+    pack = build(table, size, packs, workers=workers, quiet=quiet)
+    write_json(note, {"digest": pack.digest})
+    return pack
+
+
+def build(
+    table: FrameTable, size: int, packs: Path, *, workers: int | None = None, quiet: bool = False
+) -> FramePack:
+    """Decodes every frame in parallel and puts the pack in place whole.
+
+    Frames that cannot be read are left out and kept in `failed`. Raises InputError where none can.
+    """
+    frames = table.frames.sort_values("frame_id", ignore_index=True)
+    with scratch_folder(packs) as part:
+        with (
+            _Writer(part, "shard", side(size)) as images,
+            _Writer(part, "mask", side(size)) as masks,
+        ):
+            kept, failed = _write_all(frames, size, images, masks, workers, quiet)
+        if not kept:
+            name, error = failed[0]["frame_id"], failed[0]["error"]
+            raise InputError(
+                f"none of {len(frames)} frames could be read; the first, {name}: {error}"
+            )
+        packed = _packed_frames(frames, kept)
+        digest = hashing.of_json([FORMAT, size, _identity(packed)])
+        packed.drop(columns="mask_sha256").to_parquet(part / "frames.parquet", index=False)
+        about = {
+            "format": FORMAT,
+            "digest": digest,
+            "size": size,
+            "side": side(size),
+            "failed": failed,
+            "files": {file.name: file.stat().st_size for file in sorted(part.iterdir())},
+        }
+        write_json(part / "PACK.json", about)
+        put_in_place(part, packs / digest)
+    return FramePack(packs / digest)
+
+
+def _write_all(
+    frames: pd.DataFrame,
+    size: int,
+    images: "_Writer",
+    masks: "_Writer",
+    workers: int | None,
+    quiet: bool,
+) -> tuple[list[dict], list[dict]]:
+    """Rows that were written, and rows that could not be read with their error."""
+    kept, failed = [], []
+    with tqdm(total=len(frames), desc="packing", unit="frame", disable=quiet) as bar:
+        for row, result in enumerate(_decoded(frames, size, workers)):
+            bar.update()
+            if isinstance(result, str):
+                failed.append({"frame_id": frames["frame_id"][row], "error": result})
+                continue
+            images.write(result.image)
+            x, y, w, h = result.box
+            about = dict(row=row, box_x=x, box_y=y, box_w=w, box_h=h, scale=result.scale)
+            about.update(sha256=result.sha256, mask_sha256=result.mask_sha256, mask_row=-1)
+            if result.mask is not None:
+                about["mask_row"] = masks.write(result.mask)
+            kept.append(about)
+    return kept, failed
+
+
+def _decoded(frames: pd.DataFrame, size: int, workers: int | None) -> Iterator[Packed | str]:
+    """Each frame in turn, or why it cannot be read; in blocks, so that few wait in memory."""
+    columns = frames[["path", "mask", "mask_kind", "mask_classes"]]
+    jobs = [(*row, size) for row in columns.itertuples(index=False)]
+    workers = workers or os.cpu_count() or 1
+    if workers == 1 or len(jobs) < PARALLEL_FROM:
+        yield from map(decode, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # the caller may hold threads, or a GPU
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for start in range(0, len(jobs), BLOCK):
+            yield from pool.map(decode, jobs[start : start + BLOCK], chunksize=16)
+
+
+def decode(job: tuple[str, str | None, str | None, str | None, int]) -> Packed | str:
+    """One frame from its files (path, mask, mask_kind, mask_classes, view size), or the error."""
+    path, mask_path, mask_kind, mask_classes, size = job
+    try:
+        grey = read_grey(path)
+        mask = None
+        if isinstance(mask_path, str):
+            mask = _read_mask(mask_path, mask_kind, len(mask_classes.split(";")), grey.shape)
+    except UnreadableImage as error:
+        return str(error)
+    image, box, scale = _square(grey, side(size), cv2.INTER_AREA)
+    stored = None if mask is None else _square(mask, side(size), cv2.INTER_NEAREST)[0]
+    return Packed(image, stored, box, scale, _sha256(grey), "" if mask is None else _sha256(mask))
+
+
+def _read_mask(path: str, kind: str, classes: int, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8 with values 0..classes; an outline is filled. Raises UnreadableImage."""
+    try:
+        mask = read_grey(path)
+    except UnreadableImage as error:
+        raise UnreadableImage(f"mask: {error}") from error
+    if mask.shape != shape:
+        raise UnreadableImage(f"mask is {mask.shape}, image {shape} (height, width)")
+    if kind == "ellipse_outline":
+        return ellipse.fill(mask)
+    if classes == 1:
+        return (mask > 0).astype(np.uint8)
+    if mask.max() > classes:
+        raise UnreadableImage(f"mask value {mask.max()}, but mask_classes names {classes}")
+    return mask
+
+
+def _square(
+    image: np.ndarray, length: int, shrink: int
+) -> tuple[np.ndarray, tuple[int, int, int, int], float]:
+    """(H, W) scaled so that its long side is `length`, centred in a square; its box and scale."""
+    height, width = image.shape
+    scale = length / max(height, width)
+    w, h = max(1, round(width * scale)), max(1, round(height * scale))
+    nearest = shrink == cv2.INTER_NEAREST
+    how = shrink if scale < 1 or nearest else cv2.INTER_LINEAR
+    square = np.zeros((length, length), np.uint8)
+    x, y = (length - w) // 2, (length - h) // 2
+    square[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=how)
+    return square, (x, y, w, h), scale
+
+
+def _sha256(pixels: np.ndarray) -> str:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
+
+
+def _packed_frames(frames: pd.DataFrame, kept: list[dict]) -> pd.DataFrame:
+    own = pd.DataFrame(kept)
+    rows = frames.iloc[own.pop("row")].drop(columns=["path", "index", "mask", "mask_kind"])
+    return pd.concat([rows.reset_index(drop=True), own], axis=1)
+
+
+def _identity(packed: pd.DataFrame) -> list:
+    """What names a pack: of each frame its id, pixels, labels, split and domains."""
+    named = packed[[*NAMED_BY, "sha256", "mask_sha256"]].astype(object)
+    return named.where(named.notna(), None).to_numpy().tolist()
+
+
+def _fingerprint(table: FrameTable, size: int) -> str:
+    """Cheap and only a shortcut: changes with the table, and with any file's size or time."""
+    rows = pd.util.hash_pandas_object(table.frames.astype(str), index=False)
+    stats = []
+    for path in pd.concat([table.frames["path"], table.frames["mask"].dropna()]):
+        with suppress(OSError):  # an absent file is the decoder's to report
+            stat = os.stat(path)
+            stats.append((stat.st_size, stat.st_mtime_ns))
+    return hashing.of_json([FORMAT, size, sorted(rows.astype(str)), stats], digits=16)
+
+
+class _Writer:
+    """Appends (L, L) uint8 images to numbered .npy files of at most SHARD_BYTES.
+
+    Plain writes and no memory map: on a full disk a map ends the process by SIGBUS, a write
+    raises OSError.
+    """
+
+    def __init__(self, folder: Path, name: str, side: int):
+        self.folder, self.name, self.side = folder, name, side
+        self.per_shard = images_per_shard(side)
+        self.count = 0
+        self.file: BinaryIO | None = None
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def write(self, image: np.ndarray) -> int:
+        """Returns the image's number."""
+        number, place = divmod(self.count, self.per_shard)
+        if place == 0:
+            self._close()
+            self.file = (self.folder / f"{self.name}-{number:05d}.npy").open("wb")
+            self._header(0)
+        self.file.write(np.ascontiguousarray(image))
+        self.count += 1
+        return self.count - 1
+
+    def _close(self) -> None:
+        if self.file is not None:
+            self.file.seek(0)
+            self._header((self.count - 1) % self.per_shard + 1)
+            self.file.close()
+            self.file = None
+
+    def _header(self, images: int) -> None:
+        """numpy pads the header so that its first axis can grow in place."""
+        shape = (images, self.side, self.side)
+        form = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self.file, form)

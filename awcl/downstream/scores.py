@@ -1,0 +1,81 @@
+"""Scores of a classification from its confusion counts, and their intervals by bootstrap.
+
+Counts have shape (..., C, C): rows are the truth, columns the prediction. Averages are over the
+classes that the truth holds.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+def confusions(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """(C, C) counts of frames."""
+    flat = np.bincount(truth * classes + predicted, minlength=classes**2)
+    return flat.reshape(classes, classes)
+
+
+def recall(counts: np.ndarray) -> np.ndarray:
+    """(..., C); nan for a class that the truth does not hold."""
+    return _ratio(_hits(counts), counts.sum(-1))
+
+
+def precision(counts: np.ndarray) -> np.ndarray:
+    """(..., C); 0 for a class that is in the truth and never predicted, nan where not in it."""
+    present = counts.sum(-1) > 0
+    value = np.nan_to_num(_ratio(_hits(counts), counts.sum(-2)))
+    return np.where(present, value, np.nan)
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    """(..., C); nan for a class that the truth does not hold."""
+    value = _ratio(2 * _hits(counts), counts.sum(-1) + counts.sum(-2))
+    return np.where(counts.sum(-1) > 0, value, np.nan)
+
+
+def macro_f1(counts: np.ndarray) -> np.ndarray:
+    return np.nanmean(f1(counts), -1)
+
+
+def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
+    return np.nanmean(recall(counts), -1)
+
+
+def intervals(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    units: np.ndarray,
+    classes: int,
+    scores: dict[str, Callable[[np.ndarray], np.ndarray]],
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile interval of each score over RESAMPLES resamples of whole units (patients).
+
+    units: (N,) names. Stratified by class: a unit is drawn among those with the same most frequent
+    true class. The same truth and units give the same resamples, whatever was predicted, so that
+    arms of a comparison are paired.
+    """
+    names, unit = np.unique(units.astype(str), return_inverse=True)
+    by_unit = np.zeros((len(names), classes, classes))
+    np.add.at(by_unit, (unit, truth, predicted), 1)
+    strata = by_unit.sum(2).argmax(1)
+    weights = np.zeros((RESAMPLES, len(names)))
+    rng = np.random.default_rng(0)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        even = np.full(len(members), 1 / len(members))
+        weights[:, members] = rng.multinomial(len(members), even, size=RESAMPLES)
+    resampled = np.tensordot(weights, by_unit, 1)
+    edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    found = {name: np.quantile(score(resampled), edges) for name, score in scores.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+
+
+def _hits(counts: np.ndarray) -> np.ndarray:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)

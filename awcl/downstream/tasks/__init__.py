@@ -1,0 +1,52 @@
+"""Downstream tasks: one file each, found by name.
+
+A file `NAME.py` here that defines `Settings` (a Config whose field `task` is its name) and `Task`
+(the contract below) is a task; declaring it in a study is all that it needs.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pandas as pd
+
+from awcl.config import Config, parse
+from awcl.data.pack import FramePack
+from awcl.encoder import Encoder
+from awcl.errors import InputError
+from awcl.taxonomy import Taxonomy
+
+
+class Task(Protocol):
+    """One evaluation of an encoder. Its constructor checks the data and reads no encoder.
+
+    predictions: after `run`, one row a test frame: frame_id, patient, audit_group, truth, and a
+    column for each predictor, so that paired comparisons never evaluate again.
+    about: facts of the task that are no scores, such as its classes.
+    """
+
+    predictions: pd.DataFrame
+    about: dict[str, Any]
+
+    def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:
+        """Yields (name, value); an interval of `name` is `name/low` and `name/high`."""
+        ...
+
+
+def settings(data: dict[str, Any] | str) -> Config:
+    """Checked settings of a task from its name, or from a dictionary with `task` in it."""
+    data = {"task": data} if isinstance(data, str) else data
+    known = [module.name for module in pkgutil.iter_modules(__path__)]
+    if data.get("task") not in known:
+        raise InputError(f"task {data.get('task')!r}: choose one of {', '.join(known)}")
+    return parse(_module(data["task"]).Settings, data, f"task {data['task']}")
+
+
+def build(settings: Config, pack: FramePack, taxonomy: Taxonomy) -> Task:
+    """The task on these frames. Raises InputError where they do not allow it."""
+    return _module(settings.task).Task(settings, pack, taxonomy)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")

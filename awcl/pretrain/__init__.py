@@ -1,0 +1,1 @@
+"""Pre-training: groups, loss, methods, loop. Runs without ray and without mlflow."""

@@ -1,0 +1,113 @@
+"""Who is positive to whom: each pairing policy is one integer per frame.
+
+Frames with the same integer are positives of each other. A frame without a usable label is its own
+group, so its only positive is its own second view (L_c in the paper), while labelled anchors get
+L_A: per anchor, as the paper draws it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from awcl import hashing
+from awcl.config import AnatomyConfig
+from awcl.errors import InputError
+from awcl.taxonomy import Taxonomy
+
+HIERARCHY = (("fine", 0.5), ("coarse", 0.5))
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """ids: (frames,) int64, frames with equal ids are positives. weight: its share of the loss."""
+
+    ids: np.ndarray
+    weight: float = 1.0
+
+
+def groupings(
+    positives: str, frames: pd.DataFrame, anatomy: AnatomyConfig, taxonomy: Taxonomy, seed: int
+) -> list[Grouping]:
+    """The groupings of a policy: self, patient, scan, anatomy, or hierarchical (several)."""
+    if positives == "self":
+        return [Grouping(np.arange(len(frames)))]
+    if positives in ("patient", "scan"):
+        return [Grouping(_ids(frames[positives]))]
+    usable = frames["anatomy"].where(usable_labels(frames, anatomy, taxonomy, seed))
+    levels = HIERARCHY if positives == "hierarchical" else ((anatomy.granularity, 1.0),)
+    return [
+        Grouping(_ids(usable.map(lambda name, level=level: taxonomy.at(name, level))), weight)
+        for level, weight in levels
+    ]
+
+
+def usable_labels(
+    frames: pd.DataFrame, anatomy: AnatomyConfig, taxonomy: Taxonomy, seed: int
+) -> np.ndarray:
+    """(frames,) bool: which labels pre-training may use, at this anatomy ratio.
+
+    ratio_unit 'frame': labelled frames are ranked by hash(seed, frame_id) within their fine class
+    and the first ceil(ratio x n) kept: nested (what 0.3 keeps, 0.5 keeps), no class lost, the same
+    for coarse and fine. 'patient': the first ceil(ratio x n) patients with labels, ranked by
+    hash(seed, patient), keep all of theirs; a rare class may be lost, as it would be in a clinic
+    that labelled few patients.
+
+    Labels that are no anatomy (background) are never usable. Raises InputError outside 0..1.
+    """
+    if not 0 <= anatomy.ratio <= 1:
+        raise InputError(f"anatomy.ratio {anatomy.ratio}: choose 0 to 1")
+    labelled = frames["anatomy"].map(lambda name: taxonomy.at(name, "coarse")).notna().to_numpy()
+    by_frame = anatomy.ratio_unit == "frame"
+    names = frames["frame_id"] if by_frame else frames["patient"]
+    classes = frames["anatomy"] if by_frame else pd.Series("", index=frames.index)
+    keep = np.zeros(len(frames), bool)
+    for _, rows in frames[labelled].groupby(classes[labelled]).groups.items():
+        units = names[rows].unique()
+        ranked = units[np.argsort(hashing.uint64s(units, "usable", seed), kind="stable")]
+        kept = ranked[: _ceil(anatomy.ratio * len(ranked))]
+        keep[frames.index.get_indexer(rows[names[rows].isin(kept)])] = True
+    return keep
+
+
+def positives_report(
+    batches: np.ndarray, ids: np.ndarray, patients: np.ndarray
+) -> dict[str, float]:
+    """What the batches (steps, batch) of an epoch gave their anchors, counted in views (2 a frame).
+
+    positives/beyond_own: share of anchors with a positive that is not their own second view;
+    positives/mean: positives an anchor; positives/other_patient: share of positives that show
+    another patient.
+    """
+    group, patient = ids[batches], _ids(pd.Series(patients))[batches]
+    in_group = _same_in_row(group)
+    in_both = _same_in_row(group * (patient.max() + 1) + patient)
+    positives = 2 * in_group - 1
+    return {
+        "positives/beyond_own": float((in_group > 1).mean()),
+        "positives/mean": float(positives.mean()),
+        "positives/other_patient": float((2 * (in_group - in_both)).sum() / positives.sum()),
+    }
+
+
+def _same_in_row(values: np.ndarray) -> np.ndarray:
+    """For each entry, how many entries of its row are equal to it, itself included."""
+    out = np.empty(values.shape, np.int64)
+    for row, counts in zip(values, out, strict=True):
+        _, inverse, n = np.unique(row, return_inverse=True, return_counts=True)
+        counts[:] = n[inverse]
+    return out
+
+
+def _ids(names: pd.Series) -> np.ndarray:
+    """(n,) int64: equal names share a number, and each null has one of its own."""
+    codes, found = pd.factorize(names)
+    alone = codes < 0
+    codes = codes.astype(np.int64)
+    codes[alone] = len(found) + np.arange(alone.sum())
+    return codes
+
+
+def _ceil(x: float) -> int:
+    """Rounded up, but 0.3 x 10 is 3 although it is 3.0000000000000004 as a float somewhere."""
+    return int(np.ceil(round(x, 9)))

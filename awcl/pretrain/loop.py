@@ -1,0 +1,266 @@
+"""The pre-training loop: the same for all methods, on one process or on many.
+
+Knows torch.distributed, not ray: whoever starts the processes has initialised the group. Every
+random draw is a function of (seed, epoch), so a run that goes on from a checkpoint gives the bits
+that it would have had, on the same machine with the same number of threads.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from awcl import hashing, records
+from awcl.config import PretrainConfig, RunConfig, TrialConfig
+from awcl.data.pack import FramePack
+from awcl.data.table import rows_where
+from awcl.encoder import Encoder
+from awcl.errors import InputError
+from awcl.files import read_json, write_json
+from awcl.pretrain import machine, methods
+from awcl.pretrain.feed import Feed
+from awcl.pretrain.groups import positives_report
+from awcl.pretrain.method import Method
+from awcl.pretrain.reporter import Reporter
+from awcl.taxonomy import Taxonomy
+
+FINITE_CHECK = 50  # steps between looks at the loss; each look makes the host wait for the device
+
+
+class Evaluator(Protocol):
+    def run(self, encoder: Encoder) -> Iterable[tuple[str, float]]: ...
+
+
+def pretrain(
+    config: TrialConfig,
+    pack: FramePack,
+    taxonomy: Taxonomy,
+    reporter: Reporter,
+    evaluators: Sequence[Evaluator] = (),
+    run: RunConfig | None = None,
+) -> list[dict[str, Any]]:
+    """Trains to config.pretrain.epochs, from the reporter's checkpoint where it has one.
+
+    Returns the metrics of each epoch: loss, images_per_second (views through the network),
+    data_wait (share of the time), grad_norm, positives/* and what the evaluators yield.
+    Raises InputError for what frames or machine do not allow, and where the loss is not finite.
+    """
+    session = Session(config, pack, taxonomy, run or RunConfig())
+    checkpoint = reporter.start()
+    if checkpoint is not None:
+        session.load(checkpoint)
+    while session.epochs_done < config.pretrain.epochs:
+        metrics = session.train_epoch()
+        if session.rank == 0:
+            for evaluator in evaluators:
+                metrics.update(evaluator.run(session.net.encoder))
+        session.history.append(metrics)
+        reporter.epoch(metrics, session.save)
+    return session.history
+
+
+def pretrain_rows(pack: FramePack, config: TrialConfig) -> np.ndarray:
+    """Rows of the pack that may be pre-trained on: train, and of it what pretrain_where admits."""
+    rows = rows_where(pack.frames, {**config.data.pretrain_where, "split": "train"})
+    if not len(rows):
+        where = config.data.pretrain_where
+        raise InputError(f"split 'train' is empty under data.pretrain_where {where}")
+    return rows
+
+
+class Session:
+    """Network, optimizer, data and history of one run, on this worker."""
+
+    def __init__(self, config: TrialConfig, pack: FramePack, taxonomy: Taxonomy, run: RunConfig):
+        self.config, self.run = config, run
+        self.rank, self.world = machine.place()
+        if self.world != config.pretrain.workers:
+            raise InputError(
+                f"pretrain.workers is {config.pretrain.workers}, but {self.world} processes run; "
+                "the number of workers is part of a trial"
+            )
+        if pack.size != config.data.size:
+            raise InputError(f"data.size is {config.data.size}, the pack's {pack.size}")
+        self.device = machine.device(run.device, self.rank)
+        self.threads = run.threads or torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        self.bfloat16 = machine.bfloat16(config.pretrain.precision, self.device)
+
+        rows = pretrain_rows(pack, config)
+        self.frames = pack.frames.iloc[rows].reset_index(drop=True)
+        self.method: Method = methods.build(config, self.frames, taxonomy)
+        self.batches = self.method.sampler()
+        torch.manual_seed(hashing.uint64("weights", config.seed) % 2**63)
+        self.net = self.method.modules().to(self.device, memory_format=torch.channels_last)
+        self.method.to(self.device)
+        self.trained: nn.Module = self.net
+        if self.world > 1:
+            self.trained = nn.parallel.DistributedDataParallel(self.net)
+        self.optimizer = _optimizer(config.pretrain, self.net)
+        self.feed = Feed(
+            pack,
+            rows,
+            self.batches,
+            self.method.make_views,
+            config,
+            rank=self.rank,
+            world=self.world,
+            loader_workers=run.loader_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.history)
+
+    def train_epoch(self) -> dict[str, Any]:
+        """One epoch; its metrics as plain numbers."""
+        epoch, steps = self.epochs_done, self.batches.steps
+        seed = hashing.uint64("epoch", self.config.seed, epoch, self.rank) % 2**63
+        torch.manual_seed(seed)  # dropout and the like: no generator state to keep
+        self.trained.train()
+        losses = torch.full((steps,), torch.nan, device=self.device)
+        norms = torch.zeros(steps, device=self.device)
+        more: dict[str, torch.Tensor] = {}
+        waited, views, began = 0.0, 0, time.perf_counter()
+        feed = _timed(self.feed.epoch(epoch))
+        for step, (batch, seconds) in enumerate(feed):
+            waited += seconds
+            batch = batch.to(self.device)
+            views += batch.views.shape[0] * batch.views.shape[1]
+            losses[step], norms[step], extra = self._step(batch, epoch * steps + step)
+            for name, value in extra.items():
+                more[name] = more.get(name, 0) + value / steps
+            if (step + 1) % FINITE_CHECK == 0:
+                self._check_finite(losses[: step + 1], epoch)
+        self._check_finite(losses, epoch)
+        seconds = time.perf_counter() - began
+        return {
+            "epoch": epoch + 1,
+            "loss": self._mean(losses),
+            "grad_norm": float(norms.mean()),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": seconds,
+            "images_per_second": views * self.world / seconds,
+            "data_wait": waited / seconds,
+            "frames": len(self.frames),
+            "labels_used": self.method.labels_used,
+            **{name: self._mean(value) for name, value in more.items()},
+            **positives_report(
+                self.batches.epoch(epoch), self.method.groups(), self.frames["patient"].to_numpy()
+            ),
+        }
+
+    def _step(self, batch, number: int) -> tuple[torch.Tensor, torch.Tensor, dict]:
+        """One optimizer step. Nothing here makes the host wait for the device."""
+        rate = learning_rate(self.config.pretrain, self.batches.steps, number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        x = batch.views.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            outputs = self.trained(x)
+        loss, more = self.method.loss(outputs, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.get_total_norm(p.grad for p in self.net.parameters() if p.grad is not None)
+        self.optimizer.step()
+        self.method.after_step()
+        return loss.detach(), norm, {name: value.detach() for name, value in more.items()}
+
+    def _check_finite(self, losses: torch.Tensor, epoch: int) -> None:
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            config, step = self.config.pretrain, int(bad[0])
+            raise InputError(
+                f"the loss is {float(losses[step])} at epoch {epoch + 1}, step {step + 1}; lower "
+                f"pretrain.lr ({config.lr}) or raise pretrain.temperature ({config.temperature})"
+            )
+
+    def _mean(self, values: torch.Tensor) -> float:
+        """Over steps and workers."""
+        mean = values.mean().double()
+        if self.world > 1:
+            dist.all_reduce(mean)
+            mean /= self.world
+        return float(mean)
+
+    def save(self, folder: Path) -> None:
+        """A complete checkpoint in an empty folder: encoder, state, history, COMPLETE.json last."""
+        self.net.encoder.save(folder / records.ENCODER)
+        state = {
+            "epochs_done": self.epochs_done,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "method": self.method.state_dict(),
+            "machine": self._machine(),
+        }
+        torch.save(state, folder / records.STATE)
+        write_json(folder / records.HISTORY, {"epochs": self.history})
+        records.mark_complete(folder)
+
+    def load(self, checkpoint: Path) -> None:
+        """Goes on from a complete checkpoint of the same trial."""
+        state = torch.load(checkpoint / records.STATE, map_location=self.device, weights_only=True)
+        for name, value in self._machine().items():
+            then = state["machine"][name]
+            if then != value:
+                warnings.warn(
+                    f"{checkpoint.name} was made with {name} {then}, this run has {value}; "
+                    "it goes on, but not to the same bits",
+                    stacklevel=2,
+                )
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.method.load_state_dict(state["method"])
+        self.history = read_json(checkpoint / records.HISTORY)["epochs"]
+
+    def _machine(self) -> dict[str, Any]:
+        return {
+            "threads": self.threads,
+            "device": self.device.type,
+            "bfloat16": self.bfloat16,
+            "torch": str(torch.__version__),
+        }
+
+
+def learning_rate(config: PretrainConfig, steps: int, number: int) -> float:
+    """Linear warm-up, then a cosine to 0. number: the step, from 0; steps: those of an epoch."""
+    warmup, total = config.warmup * steps, config.epochs * steps
+    if number < warmup:
+        return config.lr * (number + 1) / warmup
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (number - warmup) / max(1, total - warmup)))
+
+
+def _optimizer(config: PretrainConfig, net: nn.Module) -> torch.optim.Optimizer:
+    """No weight decay on biases and norms, as is usual."""
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    kept = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
+    options = {"lr": config.lr, "weight_decay": config.weight_decay}
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(groups, **options)
+        case "adamw":
+            return torch.optim.AdamW(groups, **options)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=0.9, **options)
+
+
+def _timed(items: Iterable) -> Iterator[tuple[Any, float]]:
+    """Each item with the seconds it was waited for."""
+    iterator = iter(items)
+    while True:
+        began = time.perf_counter()
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        yield item, time.perf_counter() - began

@@ -1,0 +1,35 @@
+"""What this process runs on: its rank, its device, its arithmetic."""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+from awcl.errors import InputError
+
+
+def place() -> tuple[int, int]:
+    """This process's rank, and how many there are."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def device(wanted: str, rank: int) -> torch.device:
+    """cpu, or the card of this process. Raises InputError where there is none."""
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise InputError("device cuda: this machine has no CUDA device; use --device cpu")
+    local = int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count()
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+def bfloat16(precision: str, device: torch.device) -> bool:
+    """auto: where the hardware multiplies in it; emulated it would be slower than float32."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,61 @@
+"""Contrastive learning over groups: SimCLR, patient contrast and AWCL in one.
+
+pretrain.positives says who is positive to whom:
+  self           SimCLR (Chen et al. 2020): two views of a frame
+  patient, scan  contrast with metadata (MedAug, Vu et al. 2021; CLOCS, Kiyasseh et al. 2021)
+  anatomy        AWCL (Fu et al. 2022) at anatomy.granularity coarse or fine
+  hierarchical   fine and coarse at equal weight (beyond the paper)
+
+Differs from the published AWCL code, on purpose: the switch between L_c and L_A is per anchor and
+not per batch; an unlabelled frame is positive to itself only and not to all other unlabelled ones;
+background is no anatomy; no base temperature scales the loss.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from awcl.data.batches import Batches
+from awcl.encoder import Encoder
+from awcl.pretrain import method
+from awcl.pretrain.groups import groupings, usable_labels
+from awcl.pretrain.loss import group_loss
+
+
+class Method(method.Method):
+    def __init__(self, config, frames, taxonomy):
+        super().__init__(config, frames, taxonomy)
+        self.labels_used = 0
+        if config.pretrain.positives in ("anatomy", "hierarchical"):
+            used = usable_labels(frames, config.anatomy, taxonomy, config.seed)
+            self.labels_used = int(used.sum())
+        self.groupings = groupings(
+            config.pretrain.positives, frames, config.anatomy, taxonomy, config.seed
+        )
+        self.weights = tuple(grouping.weight for grouping in self.groupings)
+        self.ids = torch.stack([torch.from_numpy(grouping.ids) for grouping in self.groupings])
+
+    def groups(self):
+        return self.groupings[-1].ids  # the coarsest: its positives include all others
+
+    def sampler(self) -> Batches:
+        groups = self.groups() if self.config.data.sampler == "partners" else None
+        batch, seed = self.config.pretrain.batch, self.config.seed
+        return Batches(len(self.frames), batch, seed, groups=groups)
+
+    def modules(self) -> method.Net:
+        encoder = Encoder(self.config.model.backbone, self.config.data.size)
+        projector = nn.Sequential(
+            nn.Linear(encoder.width, encoder.width),
+            nn.ReLU(inplace=True),
+            nn.Linear(encoder.width, self.config.model.projection),
+        )
+        return method.Net(encoder, projector)
+
+    def to(self, device) -> None:
+        self.ids = self.ids.to(device)
+
+    def loss(self, outputs: Tensor, batch: method.Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        z = nn.functional.normalize(outputs.float(), dim=1)
+        views = batch.views.shape[1]
+        groups = self.ids[:, batch.frames].repeat_interleave(views, dim=1)
+        return group_loss(z, groups, self.config.pretrain.temperature, self.weights), {}

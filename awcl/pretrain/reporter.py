@@ -1,0 +1,77 @@
+"""Where a run's metrics and checkpoints go: the loop knows this interface and nothing behind it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from awcl import records
+from awcl.errors import InputError
+from awcl.files import put_in_place, read_json, scratch_folder, write_json
+
+Save = Callable[[Path], None]
+
+
+class Reporter(Protocol):
+    """Called equally on every worker; what is written, rank 0 writes."""
+
+    def start(self) -> Path | None:
+        """The complete checkpoint to go on from, or None."""
+        ...
+
+    def epoch(self, metrics: dict[str, Any], save: Save) -> None:
+        """After each epoch. `save(folder)` writes a checkpoint into an empty folder."""
+        ...
+
+
+class FolderReporter:
+    """A plain folder: checkpoints RUN/epoch_0007, metrics RUN/history.jsonl, RUN/TRIAL.json.
+
+    about: what the run is; another run's folder is refused. keep: newest checkpoints kept.
+    log: called with each epoch's metrics.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        about: dict[str, Any],
+        keep: int = 2,
+        log: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    ):
+        self.run, self.about, self.keep, self.log = Path(run), about, keep, log
+
+    def start(self) -> Path | None:
+        trial = self.run / "TRIAL.json"
+        if trial.is_file():
+            _refuse_other(read_json(trial), self.about, trial)
+        else:
+            write_json(trial, self.about)
+        checkpoint = records.newest_checkpoint(self.run)
+        epochs = [] if checkpoint is None else read_json(checkpoint / records.HISTORY)["epochs"]
+        lines = "".join(json.dumps(row) + "\n" for row in epochs)
+        (self.run / "history.jsonl").write_text(lines, encoding="utf-8")
+        return checkpoint
+
+    def epoch(self, metrics: dict[str, Any], save: Save) -> None:
+        final = self.run / records.checkpoint_name(metrics["epoch"])
+        with scratch_folder(self.run) as part:
+            save(part)
+            shutil.rmtree(final, ignore_errors=True)  # a broken one that was set aside
+            put_in_place(part, final)
+        with open(self.run / "history.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(metrics) + "\n")
+        for old in sorted(self.run.glob("epoch_*"))[: -self.keep]:
+            shutil.rmtree(old)
+        self.log(metrics)
+
+
+def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], where: Path) -> None:
+    if found["key"] != wanted["key"]:
+        differing = [
+            f"{name} {found['config'].get(name)!r} there, {value!r} asked for"
+            for name, value in wanted["config"].items()
+            if found["config"].get(name) != value
+        ]
+        reason = "; ".join(differing) or "the frames or the taxonomy differ"
+        raise InputError(f"{where}: another run is in this folder ({reason}); choose another --out")

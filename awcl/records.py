@@ -1,0 +1,179 @@
+"""Paths and forms of everything a study stores. Storage is the truth; MLflow is made from it.
+
+STORAGE/<study>/
+  STUDY.json  frames.parquet
+  trials/<key>/ TRIAL.json  history.jsonl  DONE.json
+    train/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
+    eval/<task>-<hash>/{EVAL.json, predictions.parquet}
+STORAGE/packs/<digest>/
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from awcl import hashing
+from awcl.errors import InputError
+from awcl.files import read_json, write_json
+
+ENCODER, STATE, HISTORY, COMPLETE = (
+    "encoder.safetensors",
+    "state.pt",
+    "history.json",
+    "COMPLETE.json",
+)
+
+
+# --- checkpoints -----------------------------------------------------------------------------
+
+
+def checkpoint_name(epoch: int) -> str:
+    """The folder of the checkpoint after this many epochs."""
+    return f"epoch_{epoch:04d}"
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Writes COMPLETE.json: every other file with its size and sha256. The last thing written."""
+    files = {
+        file.name: {"bytes": file.stat().st_size, "sha256": hashing.of_file(file)}
+        for file in sorted(checkpoint.iterdir())
+    }
+    write_json(checkpoint / COMPLETE, {"files": files})
+
+
+def why_incomplete(checkpoint: Path) -> str | None:
+    """None for a complete checkpoint, else what is wrong; an upload may copy in any order."""
+    try:
+        files = read_json(checkpoint / COMPLETE)["files"]
+    except (InputError, KeyError, TypeError) as error:
+        return str(error)
+    for name, about in files.items():
+        file = checkpoint / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != about["bytes"]:
+            return f"{name} has {file.stat().st_size} bytes of {about['bytes']}"
+        if hashing.of_file(file) != about["sha256"]:
+            return f"{name} is corrupt (sha256 differs)"
+    return None
+
+
+def newest_checkpoint(run: Path) -> Path | None:
+    """The newest complete checkpoint under a run's folder; warns of broken ones that it passes."""
+    for checkpoint in sorted(run.glob("**/epoch_*"), key=lambda path: path.name, reverse=True):
+        if not checkpoint.is_dir():
+            continue
+        reason = why_incomplete(checkpoint)
+        if reason is None:
+            return checkpoint
+        warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
+    return None
+
+
+def checkpoint_digest(checkpoint: Path) -> str:
+    """12 hex digits of what the encoder's weights are."""
+    return read_json(checkpoint / COMPLETE)["files"][ENCODER]["sha256"][:12]
+
+
+# --- a study's folder ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """What is stored of one trial."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        return self.path.name
+
+    @property
+    def train(self) -> Path:
+        return self.path / "train"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """TRIAL.json: the key, the configuration in full, what the key is made of."""
+        return read_json(self.path / "TRIAL.json")
+
+    def write_about(self, about: dict[str, Any]) -> None:
+        if not (self.path / "TRIAL.json").is_file():
+            write_json(self.path / "TRIAL.json", about)
+
+    @property
+    def done(self) -> dict[str, Any] | None:
+        """DONE.json: outcome (finished, stopped, failed), epoch, reason; None while pending."""
+        file = self.path / "DONE.json"
+        return read_json(file) if file.is_file() else None
+
+    def write_done(self, outcome: str, **about: Any) -> None:
+        write_json(self.path / "DONE.json", {"outcome": outcome, **about})
+
+    def reopen(self) -> None:
+        """A failed trial is tried again."""
+        (self.path / "DONE.json").unlink(missing_ok=True)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Metrics by epoch, 1, 2, ... without gaps or doubles.
+
+        From history.jsonl and, where the driver died first, from the newest checkpoint.
+        """
+        by_epoch = {}
+        file = self.path / "history.jsonl"
+        if file.is_file():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the line that was being written when the power went
+                by_epoch[row["epoch"]] = row
+        checkpoint = newest_checkpoint(self.train)
+        if checkpoint is not None:
+            for row in read_json(checkpoint / HISTORY)["epochs"]:
+                by_epoch.setdefault(row["epoch"], row)
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+    def append_history(self, metrics: dict[str, Any]) -> None:
+        """One line an epoch, on disk before this returns."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / "history.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(metrics) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def evaluation(self, task: str, task_hash: str, digest: str) -> Path:
+        """The folder of one evaluation: of this task, in this form, of this checkpoint."""
+        return self.path / "eval" / f"{task}-{hashing.of_json([task_hash, digest])}"
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Every EVAL.json: task, checkpoint, metrics, intervals."""
+        return [read_json(file) for file in sorted(self.path.glob("eval/*/EVAL.json"))]
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """STORAGE/<study>."""
+
+    path: Path
+
+    @property
+    def definition(self) -> dict[str, Any] | None:
+        """STUDY.json, the accepted definition; None before the first run."""
+        file = self.path / "STUDY.json"
+        return read_json(file) if file.is_file() else None
+
+    def accept(self, definition: dict[str, Any]) -> None:
+        write_json(self.path / "STUDY.json", definition)
+
+    def trial(self, key: str) -> TrialFolder:
+        return TrialFolder(self.path / "trials" / key)
+
+    def trials(self) -> Iterator[TrialFolder]:
+        """Every stored trial, in the order of their keys."""
+        for file in sorted(self.path.glob("trials/*/TRIAL.json")):
+            yield TrialFolder(file.parent)
