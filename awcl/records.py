@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from awcl import hashing
 from awcl.errors import InputError
@@ -79,6 +79,35 @@ def checkpoint_digest(checkpoint: Path) -> str:
     return read_json(checkpoint / COMPLETE)["files"][ENCODER]["sha256"][:12]
 
 
+# --- lines of JSON ---------------------------------------------------------------------------
+
+
+def _append_line(file: Path, row: dict[str, Any]) -> None:
+    """On disk before this returns. A line that a crash cut off is closed first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a+b") as lines:
+        if lines.tell() and not _ends_line(lines):
+            lines.write(b"\n")
+        lines.write(json.dumps(row).encode() + b"\n")
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
+def _ends_line(lines: BinaryIO) -> bool:
+    lines.seek(-1, os.SEEK_END)
+    return lines.read(1) == b"\n"
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    if not file.is_file():
+        return
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the line that was being written when the power went
+
+
 # --- a study's folder ------------------------------------------------------------------------
 
 
@@ -123,15 +152,7 @@ class TrialFolder:
 
         From history.jsonl and, where the driver died first, from the newest checkpoint.
         """
-        by_epoch = {}
-        file = self.path / "history.jsonl"
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # the line that was being written when the power went
-                by_epoch[row["epoch"]] = row
+        by_epoch = {row["epoch"]: row for row in _lines(self.path / "history.jsonl")}
         checkpoint = newest_checkpoint(self.train)
         if checkpoint is not None:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
@@ -139,20 +160,17 @@ class TrialFolder:
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
     def append_history(self, metrics: dict[str, Any]) -> None:
-        """One line an epoch, on disk before this returns."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / "history.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """One line an epoch."""
+        _append_line(self.path / "history.jsonl", metrics)
 
     def evaluation(self, task: str, task_hash: str, digest: str) -> Path:
         """The folder of one evaluation: of this task, in this form, of this checkpoint."""
         return self.path / "eval" / f"{task}-{hashing.of_json([task_hash, digest])}"
 
-    def evaluations(self) -> list[dict[str, Any]]:
-        """Every EVAL.json: task, checkpoint, metrics, intervals."""
-        return [read_json(file) for file in sorted(self.path.glob("eval/*/EVAL.json"))]
+    def evaluations(self) -> list[tuple[Path, dict[str, Any]]]:
+        """The folder and EVAL.json of each evaluation: task, epoch, metrics, facts of the task."""
+        files = sorted(self.path.glob("eval/*/EVAL.json"))
+        return [(file.parent, read_json(file)) for file in files]
 
 
 @dataclass(frozen=True)
@@ -169,6 +187,13 @@ class StudyFolder:
 
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every decision of early stopping, in the order in which they were made."""
+        return list(_lines(self.path / "decisions.jsonl"))
+
+    def append_decision(self, decision: dict[str, Any]) -> None:
+        _append_line(self.path / "decisions.jsonl", decision)
 
     def trial(self, key: str) -> TrialFolder:
         return TrialFolder(self.path / "trials" / key)

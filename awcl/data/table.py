@@ -129,13 +129,15 @@ def _typed(rows: pd.DataFrame, where: str) -> pd.DataFrame:
             _refuse(~values.isna().to_numpy() & np.isnan(numbers), where, column, "not a number")
             typed[column] = numbers
         elif kind == INTEGER:
-            numbers = pd.to_numeric(values, errors="coerce").fillna(0).to_numpy(float)
-            bad = (numbers < 0) | (numbers != np.floor(numbers))
+            values = values.where(values.notna(), 0)
+            numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+            bad = ~(numbers >= 0) | (numbers != np.floor(numbers))
             _refuse(bad, where, column, "not a frame number (0, 1, 2, ...)")
             typed[column] = numbers.astype(np.int64)
         else:
             blank = values.isna() | (values.astype(str) == "")
-            typed[column] = np.where(blank, None, values.astype(str).to_numpy(object))
+            text = np.where(blank, None, values.astype(str).to_numpy(object))
+            typed[column] = pd.Series(text, dtype=object)  # str dtype would turn None into nan
     return pd.DataFrame(typed)
 
 
@@ -190,17 +192,15 @@ def rows_where(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np
     Example: {"trimester": "second", "machine": ["A", "B"], "source": "!hc18"}.
     """
     keep = np.ones(len(frames), bool)
-    for column, wanted in where.items():
+    for column, given in where.items():
         if column not in frames:
             raise InputError(f"where: unknown column {column!r}; known: {', '.join(frames)}")
-        wanted = [wanted] if isinstance(wanted, str) else list(wanted)
-        values = frames[column].to_numpy(object)
+        wanted = [given] if isinstance(given, str) else list(given)
         refused = [value[1:] for value in wanted if value.startswith("!")]
         allowed = [value for value in wanted if not value.startswith("!")]
-        if refused:
-            keep &= ~np.isin(values.astype(str), refused)
+        keep &= ~frames[column].isin(refused).to_numpy()  # a null is none of them, so it stays
         if allowed:
-            keep &= np.isin(values.astype(str), allowed)
+            keep &= frames[column].isin(allowed).to_numpy()
     return np.flatnonzero(keep)
 
 

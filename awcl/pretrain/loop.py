@@ -145,6 +145,7 @@ class Session:
         seconds = time.perf_counter() - began
         return {
             "epoch": epoch + 1,
+            "time": time.time(),
             "loss": self._mean(losses),
             "grad_norm": float(norms.mean()),
             "lr": self.optimizer.param_groups[0]["lr"],

@@ -1,0 +1,169 @@
+"""The command line: `awcl COMMAND`, also `python -m awcl COMMAND`.
+
+Nothing heavy is imported before the command that needs it is known.
+"""
+
+import argparse
+import signal
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from awcl import commands
+from awcl.config import Config, RunConfig, TrialConfig
+from awcl.errors import InputError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and exits: 0 when it did what was asked."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    warnings.showwarning = _one_line_warning
+    options = _parser().parse_args(arguments)
+    try:
+        sys.exit(options.run(options))
+    except InputError as error:
+        sys.exit(_fail(str(error), BAD_INPUT))
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(_fail(f"{error.strerror or error}{where}; what was half-written is gone", 1))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted; run the same command again to go on", INTERRUPTED))
+
+
+def run_recipe(file: str) -> None:
+    """What `python studies/NAME.py` does: `awcl study run FILE` with the same options."""
+    main(["study", "run", file, *sys.argv[1:]])
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"awcl: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line_warning(message: Any, category: Any, *_: Any, **__: Any) -> None:
+    if category is UserWarning:
+        print(f"awcl: warning: {message}", file=sys.stderr)
+
+
+# --- the parser ----------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="awcl", description="Anatomy-aware contrastive pre-training for fetal ultrasound."
+    )
+    actions = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        to: Any, name: str, run: Callable, summary: str, example: str
+    ) -> argparse.ArgumentParser:
+        added = to.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n{textwrap.indent(example, '  ')}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    c = command(
+        actions, "frames", commands.frames, "downloads to one frame table",
+        "awcl frames fetal_planes_db=FETAL_PLANES_ZENODO hc18=hc18 --out frames.parquet",
+    )  # fmt: skip
+    c.add_argument("sources", nargs="+", metavar="NAME=DIR")
+    c.add_argument("--out", required=True, metavar="FRAMES.parquet")
+    c.add_argument("--private", action="store_true", help="names as keyed hashes")
+    _taxonomy_flag(c)
+    c = command(
+        actions, "audit", commands.audit, "what leaks between splits; exit 3 where something does",
+        "awcl audit frames.parquet --fix clean.parquet",
+    )  # fmt: skip
+    c.add_argument("frames", metavar="FRAMES.parquet")
+    c.add_argument("--fix", metavar="OUT.parquet", help="move whole connected groups to train")
+    c.add_argument("--force", action="store_true", help="also where much of a split moves")
+    _taxonomy_flag(c)
+    c = command(
+        actions, "pack", commands.pack, "decode frames beforehand, as other commands do on need",
+        "awcl pack clean.parquet --size 224",
+    )  # fmt: skip
+    c.add_argument("frames", metavar="FRAMES.parquet")
+    c.add_argument("--size", type=int, default=224, help="view size in pixels (224)")
+    c.add_argument("--packs", metavar="DIR")
+    _taxonomy_flag(c)
+    c = command(
+        actions, "pretrain", commands.pretrain, "one encoder, in this process",
+        "awcl pretrain --frames clean.parquet --out run --anatomy.ratio 0.5",
+    )  # fmt: skip
+    c.add_argument("--frames", required=True, metavar="FRAMES.parquet")
+    c.add_argument("--out", required=True, metavar="RUN", help="folder; an unfinished run goes on")
+    c.add_argument("--packs", metavar="DIR")
+    c.add_argument("--proxy-level", choices=("coarse", "fine"), default="fine")
+    _config_flags(c, TrialConfig)
+    _config_flags(c, RunConfig)
+    c = command(
+        actions, "evaluate", commands.evaluate, "judge an encoder on a downstream task",
+        "awcl evaluate run --frames clean.parquet --task planes --where 'source=!hc18'",
+    )  # fmt: skip
+    c.add_argument("encoder", metavar="X", help="checkpoint, run folder, weights file, or 'random'")
+    c.add_argument("--frames", required=True, metavar="FRAMES.parquet")
+    c.add_argument("--task", default="planes")
+    c.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE")
+    c.add_argument("--packs", metavar="DIR")
+    c.add_argument("--out", metavar="EVAL.json")
+    _config_flags(c, TrialConfig)
+    _study_parsers(actions, command)
+    return parser
+
+
+def _study_parsers(commands_: Any, command: Callable) -> None:
+    summary = "run, look at, or complete a study"
+    added = commands_.add_parser("study", help=summary, description=summary)
+    actions = added.add_subparsers(required=True, metavar="ACTION")
+    for name, run, summary in (
+        ("run", commands.study_run, "run what is pending; running again is how a study resumes"),
+        ("evaluate", commands.study_evaluate, "complete missing evaluations of finished trials"),
+        ("status", commands.study_status, "the table of trials, as stored"),
+        ("sync", commands.study_sync, "write what is stored to MLflow, also into an empty one"),
+    ):
+        example = f"awcl study {name} planes" + " --frames clean.parquet" * (name == "run")
+        c = command(actions, name, run, summary, example)
+        c.add_argument("name", metavar="NAME_OR_FILE")
+        c.add_argument("--storage", default="results", metavar="DIR", help="default ./results")
+        c.add_argument("--tracking", metavar="URI", help="MLflow; default SQLite in the storage")
+        c.add_argument("--frames", metavar="FRAMES.parquet")
+        c.add_argument("--packs", metavar="DIR", help="default STORAGE/packs")
+        c.add_argument("--as", dest="rename", metavar="NEWNAME", help="store under another name")
+
+
+def _taxonomy_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--taxonomy", default="fetal", help="'fetal', or a TOML file of its form")
+
+
+def _config_flags(command: argparse.ArgumentParser, kind: type[Config]) -> None:
+    """A flag for each field of a configuration, by its dotted name."""
+    group = command.add_argument_group(f"{kind.__doc__.splitlines()[0]}")
+    for name, field in _fields(kind):
+        default = "" if field.default in ({}, None) else f" ({field.default})"
+        text = f"{field.description or ''}{default}".replace("%", "%%").strip()
+        group.add_argument(f"--{name}", dest=f"config:{name}", metavar="X", help=text)
+
+
+def _fields(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+if __name__ == "__main__":
+    main()

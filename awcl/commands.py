@@ -1,0 +1,263 @@
+"""What each command of the command line does; options in, exit code out.
+
+Imports stand inside the functions, so that a command waits for nothing that it does not use.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from awcl.config import Config, flat, with_values
+from awcl.errors import InputError
+
+LEAKS, FAILED = 3, 1
+C = TypeVar("C", bound=Config)
+
+
+def frames(options: argparse.Namespace) -> int:
+    from awcl.data import sources
+    from awcl.taxonomy import Taxonomy
+
+    folders: dict[str, Path] = {}
+    for given in options.sources:
+        name, equals, folder = given.partition("=")
+        if not equals or not folder:
+            raise InputError(
+                f"{given!r}: give NAME=DIR, with NAME one of {', '.join(sources.names())}"
+            )
+        if name in folders:
+            raise InputError(f"{name} is given twice")
+        folders[name] = Path(folder)
+    table, notes = sources.frames(folders, Taxonomy.load(options.taxonomy))
+    out = Path(options.out)
+    if options.private:
+        key = out.with_suffix(".key")
+        table = table.private(key)
+        notes.append(f"patient, scan and frame names are keyed hashes; keep {key} safe and apart")
+    table.write(out)
+    for note in notes:
+        print(note)
+    counts = table.frames.groupby(["source", "split"]).agg(
+        frames=("frame_id", "size"), patients=("patient", "nunique")
+    )
+    print(counts.to_string())
+    print(f"{len(table)} frames -> {out}")
+    return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    from awcl.data import audit as auditing
+    from awcl.data.table import FrameTable
+    from awcl.taxonomy import Taxonomy
+
+    taxonomy = Taxonomy.load(options.taxonomy)
+    table = FrameTable.read(options.frames, taxonomy, check_splits=False)
+    found = auditing.audit(table, workers=os.cpu_count() or 1, taxonomy=taxonomy)
+    fixed = None
+    if options.fix:
+        try:
+            fixed = found.fix(force=options.force)
+        except InputError:
+            print("\n".join(found.lines()))
+            raise
+        fixed.write(options.fix)
+    print("\n".join(found.lines()))
+    if fixed is not None:
+        print(f"{len(fixed)} frames -> {options.fix}")
+    return LEAKS if found.leaks else 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    from awcl.data.packing import find_or_build
+
+    made = find_or_build(_table(options), options.size, _packs(options))
+    _tell_failed(made)
+    print(f"{len(made)} frames at {options.size} px -> {made.folder}")
+    return 0
+
+
+def pretrain(options: argparse.Namespace) -> int:
+    from awcl.config import RunConfig, TrialConfig
+    from awcl.data.packing import find_or_build
+    from awcl.downstream.diagnostics import Diagnostics
+    from awcl.downstream.proxy import Proxy
+    from awcl.pretrain.loop import pretrain as run_loop
+    from awcl.pretrain.reporter import FolderReporter
+    from awcl.pretrain.trial import about
+    from awcl.taxonomy import Taxonomy
+
+    config = _config(TrialConfig, options).canonical()
+    run = _config(RunConfig, options)
+    taxonomy = Taxonomy.load(config.anatomy.taxonomy)
+    packed = find_or_build(_table(options, taxonomy), config.data.size, _packs(options))
+    _tell_failed(packed)
+    evaluators = [
+        Proxy(packed, taxonomy, options.proxy_level, config.data.pretrain_where),
+        Diagnostics(packed, config.data.recipe),
+    ]
+    reporter = FolderReporter(
+        Path(options.out), about(config, packed), keep=run.keep, log=_epoch_line(config)
+    )
+    history = run_loop(config, packed, taxonomy, reporter, evaluators, run)
+    print(f"{len(history)} epochs, val/proxy {history[-1]['val/proxy']:.3f} -> {options.out}")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from awcl.config import TrialConfig
+    from awcl.data.packing import find_or_build
+    from awcl.downstream import tasks
+    from awcl.downstream.evaluation import evaluate as judge
+    from awcl.encoder import find_encoder
+    from awcl.files import write_json
+    from awcl.taxonomy import Taxonomy
+
+    config = _config(TrialConfig, options)
+    taxonomy = Taxonomy.load(config.anatomy.taxonomy)
+    settings = tasks.settings({"task": options.task, "where": _where(options.where)})
+    encoder, name = find_encoder(options.encoder, config.model.backbone, config.data.size)
+    packed = find_or_build(_table(options, taxonomy), encoder.size, _packs(options))
+    result, _ = judge(encoder, settings, packed, taxonomy)
+    if options.out:
+        write_json(Path(options.out), {"encoder": name, **result})
+    classes = ", ".join(result["about"]["classes"])
+    print(f"{options.task} of {name}, level {result['about']['level']}: {classes}")
+    metrics = result["metrics"]
+    for metric, value in metrics.items():
+        if not metric.endswith(("/low", "/high")):
+            low, high = metrics.get(f"{metric}/low"), metrics.get(f"{metric}/high")
+            interval = "" if low is None else f"  [{low:.3f}, {high:.3f}]"
+            print(f"  {metric:40s} {value:.3f}{interval}")
+    return 0
+
+
+def study_run(options: argparse.Namespace) -> int:
+    from awcl.study import executor
+
+    plan, tracker = _study(options)
+    done_before = not plan.pending and not any(True for _ in plan.missing_evaluations())
+    if done_before:
+        print("every trial is done and evaluated; nothing to run")
+    executor.execute(plan, tracker)
+    return _tell_study(plan, tracker)
+
+
+def study_evaluate(options: argparse.Namespace) -> int:
+    from awcl.study import executor
+
+    plan, tracker = _study(options)
+    with executor.only_driver(plan.folder), executor.ray_session():
+        executor.evaluate_missing(plan, tracker)
+    return _tell_study(plan, tracker)
+
+
+def study_status(options: argparse.Namespace) -> int:
+    from awcl.study.table import render
+
+    print(render(_stored_study(options)))
+    return 0
+
+
+def study_sync(options: argparse.Namespace) -> int:
+    from awcl.tracking import Tracker
+
+    folder = _stored_study(options)
+    Tracker(_tracking(options), folder).sync()
+    print(f"{folder.path} -> {_tracking(options)}")
+    return 0
+
+
+# --- what commands share -----------------------------------------------------------------------
+
+
+def _config(kind: type[C], options: argparse.Namespace) -> C:
+    """A configuration from its dotted flags, defaults where none is given."""
+    known = flat(kind())
+    given = {name: getattr(options, f"config:{name}", None) for name in known}
+    values = {name: value for name, value in given.items() if value is not None}
+    for name, value in values.items():
+        if name.endswith("_where"):
+            values[name] = _where(value.split(","))
+    return with_values(kind(), values, "the command line")
+
+
+def _table(options: argparse.Namespace, taxonomy: Any = None) -> Any:
+    from awcl.data.table import FrameTable
+    from awcl.taxonomy import Taxonomy
+
+    return FrameTable.read(options.frames, taxonomy or Taxonomy.load(options.taxonomy))
+
+
+def _packs(options: argparse.Namespace) -> Path:
+    return Path(options.packs) if options.packs else Path.home() / ".cache" / "awcl" / "packs"
+
+
+def _tell_failed(pack: Any) -> None:
+    if pack.failed:
+        print(f"{len(pack.failed)} frames could not be read and are left out:", file=sys.stderr)
+        for frame in pack.failed:
+            print(f"  {frame['frame_id']}: {frame['error']}", file=sys.stderr)
+
+
+def _study(options: argparse.Namespace) -> tuple[Any, Any]:
+    from awcl.study import plan, recipes
+    from awcl.tracking import Tracker
+
+    study = recipes.load(options.name)
+    if options.rename:
+        study = study.model_copy(update={"name": options.rename})
+    if not options.frames:
+        raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
+    packs = Path(options.packs) if options.packs else None
+    made = plan.make_plan(study, Path(options.frames), Path(options.storage), packs)
+    _tell_failed(made.trials[0].pack)
+    return made, Tracker(_tracking(options), made.folder)
+
+
+def _stored_study(options: argparse.Namespace) -> Any:
+    from awcl.records import StudyFolder
+
+    folder = StudyFolder(Path(options.storage).absolute() / Path(options.name).stem)
+    if folder.definition is None:
+        raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
+    return folder
+
+
+def _tell_study(plan: Any, tracker: Any) -> int:
+    from awcl.study.table import render
+
+    print(f"\n{render(plan.folder)}\n")
+    print(f"storage  {plan.folder.path}")
+    print(f"compare  mlflow ui --backend-store-uri {tracker.uri}")
+    outcomes = [trial.folder.done["outcome"] for trial in plan.trials if trial.folder.done]
+    return FAILED if "failed" in outcomes else 0
+
+
+def _tracking(options: argparse.Namespace) -> str:
+    return options.tracking or f"sqlite:///{Path(options.storage).absolute() / 'mlflow.db'}"
+
+
+def _epoch_line(config: Any) -> Callable[[dict[str, Any]], None]:
+    def log(row: dict[str, Any]) -> None:
+        print(
+            f"epoch {row['epoch']:3d}/{config.pretrain.epochs}  loss {row['loss']:.3f}  "
+            f"proxy {row['val/proxy']:.3f}  {row['images_per_second']:.0f} images/s  "
+            f"data wait {row['data_wait']:.0%}  positives {row['positives/mean']:.1f}",
+            flush=True,
+        )
+
+    return log
+
+
+def _where(given: list[str]) -> dict[str, list[str]]:
+    """`column=value` (or `column=!value`), several times."""
+    where: dict[str, list[str]] = {}
+    for item in given:
+        column, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--where {item!r}: give COLUMN=VALUE or COLUMN=!VALUE")
+        where.setdefault(column, []).append(value)
+    return where

@@ -1,0 +1,57 @@
+"""One evaluation: an encoder, a task, and the folder that its result is written to once."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from awcl.config import Config
+from awcl.data.pack import FramePack
+from awcl.downstream import tasks
+from awcl.encoder import Encoder
+from awcl.files import put_in_place, scratch_folder, write_json
+from awcl.taxonomy import Taxonomy
+
+DOMAIN = ["source", "machine", "site", "trimester"]
+
+
+def evaluate(
+    encoder: Encoder, settings: Config, pack: FramePack, taxonomy: Taxonomy
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The result of a task, ready for EVAL.json, and its predictions, one row a test frame."""
+    task = tasks.build(settings, pack, taxonomy)
+    metrics = dict(task.run(encoder))
+    result = {
+        "task": settings.task,
+        "settings": settings.model_dump(mode="json"),
+        "pack": pack.digest,
+        "backbone": encoder.backbone,
+        "time": time.time(),
+        "about": task.about,
+        "metrics": metrics,
+    }
+    return result, task.predictions
+
+
+def write_evaluation(folder: Path, result: dict[str, Any], predictions: pd.DataFrame) -> None:
+    """EVAL.json and predictions.parquet, whole or not at all."""
+    with scratch_folder(folder.parent) as part:
+        predictions.to_parquet(part / "predictions.parquet", index=False)
+        write_json(part / "EVAL.json", result)
+        put_in_place(part, folder)
+
+
+def target_domain_seen(pack: FramePack, pretrained: np.ndarray, predictions: pd.DataFrame) -> bool:
+    """Whether pre-training saw frames (unlabelled or not) of a domain that the test frames are of.
+
+    pretrained: rows of the pack. A domain is a combination of source, machine, site, trimester.
+    """
+    seen = _domains(pack.frames.iloc[pretrained])
+    tested = _domains(pack.frames[pack.frames["frame_id"].isin(predictions["frame_id"])])
+    return not seen.isdisjoint(tested)
+
+
+def _domains(frames: pd.DataFrame) -> set[tuple]:
+    return set(frames[DOMAIN].astype(str).itertuples(index=False, name=None))

@@ -1,0 +1,1 @@
+"""A study: its space, its trials, and their execution. The only package that imports ray."""

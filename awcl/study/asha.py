@@ -1,0 +1,70 @@
+"""Asynchronous successive halving, as a pure record of decisions. No ray in here.
+
+Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning, algorithm 2, in the
+stop-only form of Ray's AsyncHyperBandScheduler: a trial that reaches a rung goes on if its value is
+among the best 1/reduction of all values recorded there so far. The first at a rung always goes on.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision, with what it saw: values of the rung before this one came."""
+
+    key: str
+    epoch: int
+    value: float
+    cutoff: float | None
+    seen: list[float]
+    stop: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def reason(self) -> str:
+        return (
+            f"stopped at epoch {self.epoch}: proxy {self.value:.3f} below the cutoff "
+            f"{self.cutoff:.3f} of {len(self.seen)} earlier trials"
+        )
+
+
+@dataclass
+class Asha:
+    """Decides at epochs grace x reduction^k below the last epoch. Higher values are better.
+
+    decisions: (key, epoch) -> what was decided; a decision once made stands, also after a restart.
+    """
+
+    grace: int
+    reduction: int
+    epochs: int
+    decisions: dict[tuple[str, int], Decision] = field(default_factory=dict)
+
+    @property
+    def rungs(self) -> list[int]:
+        rungs, epoch = [], self.grace
+        while epoch < self.epochs:
+            rungs.append(epoch)
+            epoch *= self.reduction
+        return rungs
+
+    def restore(self, decision: Decision) -> None:
+        """A decision of an earlier run."""
+        self.decisions[decision.key, decision.epoch] = decision
+
+    def decide(self, key: str, epoch: int, value: float) -> Decision | None:
+        """The decision on a trial's value at an epoch; None where the epoch is no rung."""
+        if epoch not in self.rungs:
+            return None
+        if (key, epoch) not in self.decisions:
+            at_rung = [made for made in self.decisions.values() if made.epoch == epoch]
+            seen = [made.value for made in at_rung]
+            cutoff = float(np.percentile(seen, (1 - 1 / self.reduction) * 100)) if seen else None
+            stop = cutoff is not None and value < cutoff
+            self.restore(Decision(key, epoch, value, cutoff, seen, stop))
+        return self.decisions[key, epoch]

@@ -1,0 +1,148 @@
+"""From a study and a frame table to what has to run, with everything checked beforehand. No ray."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from awcl import hashing
+from awcl.config import Config, TrialConfig
+from awcl.data.pack import FramePack
+from awcl.data.packing import find_or_build
+from awcl.data.table import FrameTable
+from awcl.data.views import Views
+from awcl.downstream import tasks
+from awcl.downstream.proxy import Proxy
+from awcl.encoder import check_backbone
+from awcl.errors import InputError
+from awcl.pretrain import methods
+from awcl.pretrain.loop import pretrain_rows
+from awcl.pretrain.trial import about, trial_key
+from awcl.records import StudyFolder, TrialFolder, checkpoint_digest, newest_checkpoint
+from awcl.study.space import Study, check_growth, expand
+from awcl.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pre-training to run: where it is stored, what it reads."""
+
+    folder: TrialFolder
+    config: TrialConfig
+    pack: FramePack
+
+    @property
+    def key(self) -> str:
+        return self.folder.key
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation to do: of a trial's last complete checkpoint, by a task."""
+
+    trial: Trial
+    settings: Config
+    checkpoint: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study on its frames."""
+
+    study: Study
+    folder: StudyFolder
+    trials: list[Trial]
+
+    @property
+    def pending(self) -> list[Trial]:
+        """Neither finished nor stopped; a failed trial is tried again."""
+        return [trial for trial in self.trials if _outcome(trial) not in ("finished", "stopped")]
+
+    def missing_evaluations(self) -> Iterator[Evaluation]:
+        """Over finished and stopped trials alike, what is not evaluated yet."""
+        for trial in self.trials:
+            if trial in self.pending:
+                continue
+            checkpoint = newest_checkpoint(trial.folder.train)
+            if checkpoint is None:
+                continue
+            for task in self.study.tasks:
+                settings = tasks.settings(task)
+                digest = hashing.of_json(settings.model_dump(mode="json"))
+                folder = trial.folder.evaluation(
+                    settings.task, digest, checkpoint_digest(checkpoint)
+                )
+                if not (folder / "EVAL.json").is_file():
+                    yield Evaluation(trial, settings, checkpoint, folder)
+
+
+def make_plan(study: Study, frames: Path, storage: Path, packs: Path | None = None) -> Plan:
+    """Packs the frames, checks every trial and task against them, and takes the study's folder.
+
+    Raises InputError for what is wrong before anything is run; nothing is stored then but packs.
+    """
+    folder = StudyFolder(Path(storage).absolute() / study.name)
+    table = FrameTable.read(frames, Taxonomy.load(study.base.anatomy.taxonomy))
+    configs = expand(study)
+    sizes = sorted({config.data.size for config in configs})
+    packs_folder = packs or folder.path.parent / "packs"
+    by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
+    trials = []
+    for config in configs:
+        pack = by_size[config.data.size]
+        taxonomy = Taxonomy.load(config.anatomy.taxonomy)
+        key = trial_key(config, pack.digest, taxonomy.digest)
+        trials.append(Trial(folder.trial(key), config, pack))
+    plan = Plan(study, folder, trials)
+    _check(plan)
+    _take_folder(plan)
+    return plan
+
+
+def _check(plan: Plan) -> None:
+    """Builds everything once that a worker will build, so that a mistake shows before the start."""
+    study = plan.study
+    for backbone in sorted({trial.config.model.backbone for trial in plan.trials}):
+        check_backbone(backbone)
+    for pack, path in {(trial.pack, trial.config.anatomy.taxonomy) for trial in plan.trials}:
+        taxonomy = Taxonomy.load(path)
+        Proxy(pack, taxonomy, study.proxy_level, study.proxy_where)
+        for task in study.tasks:
+            tasks.build(tasks.settings(task), pack, taxonomy)
+    for trial in plan.trials:
+        Views(trial.config.data.recipe, trial.config.data.size, trial.config.seed)
+        frames = trial.pack.frames.iloc[pretrain_rows(trial.pack, trial.config)]
+        taxonomy = Taxonomy.load(trial.config.anatomy.taxonomy)
+        methods.build(trial.config, frames.reset_index(drop=True), taxonomy).sampler()
+
+
+def _take_folder(plan: Plan) -> None:
+    """Accepts the definition, or refuses one that differs by more than growth; stores trials."""
+    wanted = plan.study.model_dump(mode="json")
+    wanted["packs"] = {str(trial.pack.size): trial.pack.digest for trial in plan.trials}
+    accepted = plan.folder.definition
+    if accepted is None:
+        wanted["id"] = uuid.uuid4().hex
+        plan.trials[0].pack.frames.to_parquet(_made(plan.folder.path) / "frames.parquet")
+    else:
+        check_growth(accepted, wanted)
+        wanted["id"] = accepted["id"]
+    if wanted != accepted:
+        plan.folder.accept(wanted)
+    for trial in plan.trials:
+        trial.folder.write_about(about(trial.config, trial.pack))
+
+
+def _outcome(trial: Trial) -> str | None:
+    done = trial.folder.done
+    return None if done is None else done["outcome"]
+
+
+def _made(folder: Path) -> Path:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--storage {folder}: {error.strerror}") from error
+    return folder

@@ -1,0 +1,123 @@
+"""A study as data: a base trial, axes, seeds, early stopping, tasks. No ray in here.
+
+The same study twice gives the same bytes; `expand` is a pure function from it to its trials.
+"""
+
+import itertools
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from awcl.config import Config, TrialConfig, with_values
+from awcl.downstream import tasks
+from awcl.errors import InputError
+
+
+class EarlyStopping(Config):
+    """Asynchronous successive halving (ASHA, Li et al. 2020) on val/proxy, epochs as time."""
+
+    grace: int = Field(1, ge=1)
+    """Epochs before the first decision."""
+    reduction: int = Field(3, ge=2)
+    """At each rung the best 1/reduction go on; rungs are at grace x reduction^k epochs."""
+
+
+class Resources(Config):
+    """What a trial asks of the cluster; no part of its key."""
+
+    cpus: int = Field(1, ge=1)
+    """Processor cores a worker."""
+    gpus: float = Field(0, ge=0)
+    """Cards a worker; a fraction shares one."""
+    concurrent: int = Field(0, ge=0)
+    """Trials at a time; 0: as many as fit."""
+    retries: int = Field(2, ge=0)
+    """Restarts of a trial whose worker died."""
+
+
+class Study(Config):
+    """Which trials to run, how long, and how they are judged."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    base: TrialConfig = TrialConfig()
+    axes: dict[str, list[Any]] = {}
+    """Dotted field -> its values, e.g. {"anatomy.ratio": [0, 0.5, 1]}; all combinations."""
+    seeds: list[int] = Field([0], min_length=1)
+    early_stopping: EarlyStopping | None = None
+    """None for an ablation, whose arms all run to the full budget."""
+    proxy_level: str = Field("fine", pattern="^(coarse|fine)$")
+    """The level of val/proxy, which steers early stopping and `best`."""
+    proxy_where: dict[str, str | list[str]] = {}
+    """Frames that the proxy is measured on."""
+    tasks: list[dict[str, Any] | str] = []
+    """Downstream tasks: names, or dictionaries with `task` and its settings."""
+    resources: Resources = Resources()
+
+    @field_validator("axes")
+    @classmethod
+    def _values(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for name, values in axes.items():
+            if not values:
+                raise ValueError(f"axis {name} has no value")
+        if "seed" in axes:
+            raise ValueError("seed is no axis; list seeds in `seeds`")
+        return axes
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Study":
+        for task in self.tasks:
+            tasks.settings(task)
+        expand(self)
+        return self
+
+
+def expand(study: Study) -> list[TrialConfig]:
+    """Every combination of the axes, crossed with every seed; equal trials merged, in order.
+
+    Raises InputError for an axis that is no field, or a value that the field refuses.
+    """
+    found: dict[str, TrialConfig] = {}
+    for values in itertools.product(*study.axes.values()):
+        for seed in study.seeds:
+            point = {**dict(zip(study.axes, values, strict=True)), "seed": seed}
+            config = with_values(study.base, point, f"study {study.name}").canonical()
+            found.setdefault(config.model_dump_json(), config)
+    return list(found.values())
+
+
+GROWING = ("axes", "seeds", "tasks")
+FREE = ("resources", "id")
+
+
+def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """A study may gain axis values, seeds and tasks. Raises InputError with every other difference.
+
+    Both are definitions as STUDY.json holds them.
+    """
+    differences = []
+    for name in sorted({*accepted, *wanted} - set(FREE)):
+        old, new = accepted.get(name), wanted.get(name)
+        if name in GROWING and _grown(old, new):
+            continue
+        if old != new:
+            differences += _differences(name, old, new)
+    if differences:
+        shown = "; ".join(differences[:5])
+        raise InputError(
+            f"study {wanted['name']!r} is stored with another definition: {shown}. "
+            "Run it under another name (--as NEWNAME)"
+        )
+
+
+def _grown(old: Any, new: Any) -> bool:
+    if isinstance(old, dict):
+        return set(old) == set(new) and all(_grown(old[axis], new[axis]) for axis in old)
+    return all(value in new for value in old)
+
+
+def _differences(name: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        pairs = [(f"{name}.{key}", old.get(key), new.get(key)) for key in keys]
+        return [line for pair in pairs if pair[1] != pair[2] for line in _differences(*pair)]
+    return [f"{name} was {old!r}, now {new!r}"]

@@ -1,0 +1,157 @@
+"""What runs inside Ray: a trial's driver, its training workers, an evaluation.
+
+A job is plain data (JSON), so that no object of this program has to be unpickled elsewhere.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray import tune
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from awcl import records
+from awcl.config import RunConfig, TrialConfig
+from awcl.data.pack import FramePack
+from awcl.downstream import tasks
+from awcl.downstream.diagnostics import Diagnostics
+from awcl.downstream.evaluation import evaluate, target_domain_seen, write_evaluation
+from awcl.downstream.proxy import Proxy
+from awcl.encoder import Encoder
+from awcl.pretrain.loop import pretrain, pretrain_rows
+from awcl.pretrain.reporter import Save
+from awcl.study.plan import Evaluation, Plan, Trial
+from awcl.taxonomy import Taxonomy
+
+Job = dict[str, Any]
+
+
+def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
+    """All that a trial's driver and workers need. launch: a name for this run of the study."""
+    return {
+        "key": trial.key,
+        "folder": str(trial.folder.path),
+        "launch": launch,
+        "config": trial.config.model_dump(mode="json"),
+        "pack": str(trial.pack.folder),
+        "taxonomy": _absolute(trial.config.anatomy.taxonomy),
+        "proxy_level": plan.study.proxy_level,
+        "proxy_where": plan.study.proxy_where,
+        "resources": plan.study.resources.model_dump(mode="json"),
+    }
+
+
+def evaluation_job(evaluation: Evaluation) -> Job:
+    trial = evaluation.trial
+    return {
+        "key": trial.key,
+        "config": trial.config.model_dump(mode="json"),
+        "pack": str(trial.pack.folder),
+        "taxonomy": _absolute(trial.config.anatomy.taxonomy),
+        "settings": evaluation.settings.model_dump(mode="json"),
+        "checkpoint": str(evaluation.checkpoint),
+        "folder": str(evaluation.folder),
+    }
+
+
+def drive(space: dict[str, Job]) -> None:
+    """A trial's driver: a Tune trainable that runs one Ray Train run and marks its end.
+
+    Each launch has a Train run of its own name. What a trial goes on from is its newest complete
+    checkpoint on storage, whichever launch wrote it; Train's own snapshot is never read, since a
+    damaged one would make the trial unstartable.
+    """
+    job = space["job"]
+    resources, config = job["resources"], TrialConfig.model_validate(job["config"])
+    folder = records.TrialFolder(Path(job["folder"]))
+    per_worker = {"CPU": resources["cpus"]}
+    if resources["gpus"]:
+        per_worker["GPU"] = resources["gpus"]
+    TorchTrainer(
+        train,
+        train_loop_config=job,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.pretrain.workers,
+            use_gpu=bool(resources["gpus"]),
+            resources_per_worker=per_worker,
+        ),
+        run_config=ray.train.RunConfig(
+            name=job["launch"],
+            storage_path=str(folder.train),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=RunConfig().keep),
+            failure_config=ray.train.FailureConfig(max_failures=resources["retries"]),
+            callbacks=[TuneReportCallback()],
+        ),
+    ).fit()
+    folder.write_done("finished", epoch=config.pretrain.epochs)
+    tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+def train(job: Job) -> None:
+    """One training worker."""
+    config, pack, taxonomy = _open(job)
+    proxy = Proxy(pack, taxonomy, job["proxy_level"], job["proxy_where"])
+    evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
+    reporter = RayReporter(records.TrialFolder(Path(job["folder"])))
+    pretrain(config, pack, taxonomy, reporter, evaluators, _run_config(job["resources"]["cpus"]))
+
+
+class RayReporter:
+    """Metrics and checkpoints through Ray Train; starts from the newest complete checkpoint."""
+
+    def __init__(self, trial: records.TrialFolder):
+        self.trial = trial
+
+    def start(self) -> Path | None:
+        return records.newest_checkpoint(self.trial.train)
+
+    def epoch(self, metrics: dict[str, Any], save: Save) -> None:
+        # One JSON field, so that what Tune adds to a result cannot be taken for a metric of ours.
+        row = {"epoch": metrics["epoch"], "row": json.dumps(metrics)}
+        if ray.train.get_context().get_world_rank() > 0:
+            ray.train.report(row)
+            return
+        row["proxy"] = metrics["val/proxy"]
+        with tempfile.TemporaryDirectory() as folder:
+            save(Path(folder))
+            ray.train.report(
+                row,
+                checkpoint=ray.train.Checkpoint.from_directory(folder),
+                checkpoint_dir_name=records.checkpoint_name(metrics["epoch"]),
+            )
+
+
+def evaluate_job(job: Job, cpus: int) -> None:
+    """Evaluates a checkpoint and writes the result once."""
+    import torch
+
+    torch.set_num_threads(cpus)
+    config, pack, taxonomy = _open(job)
+    checkpoint = Path(job["checkpoint"])
+    encoder = Encoder.load(checkpoint / records.ENCODER)
+    if torch.cuda.is_available():
+        encoder.cuda()
+    settings = tasks.settings(job["settings"])
+    result, predictions = evaluate(encoder, settings, pack, taxonomy)
+    result["checkpoint"] = records.checkpoint_digest(checkpoint)
+    result["epoch"] = int(checkpoint.name.removeprefix("epoch_"))
+    seen = target_domain_seen(pack, pretrain_rows(pack, config), predictions)
+    result["target_domain_seen"] = seen
+    write_evaluation(Path(job["folder"]), result, predictions)
+
+
+def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:
+    config = TrialConfig.model_validate(job["config"])
+    return config, FramePack(Path(job["pack"])), Taxonomy.load(job["taxonomy"])
+
+
+def _run_config(cpus: int) -> RunConfig:
+    return RunConfig(threads=cpus)
+
+
+def _absolute(taxonomy: str) -> str:
+    """Ray's workers run in another folder."""
+    return str(Path(taxonomy).absolute()) if Path(taxonomy).is_file() else taxonomy

@@ -1,0 +1,185 @@
+"""MLflow as a projection of what storage holds. The only code that imports mlflow.
+
+One parent run a study, one child run a trial, one writer. Everything written here is read from
+storage, and what MLflow holds already is skipped: so a live study, a resumed one and a rebuild into
+an empty database are the same calls. A failure of MLflow is a warning; storage has it all.
+"""
+
+import os
+import re
+import sqlite3
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from awcl.config import TrialConfig, flat, parse
+from awcl.records import StudyFolder, TrialFolder
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # clinical machines speak to no one
+
+STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+def _warns(method: Callable) -> Callable:
+    """Tracking never brings a study down: what it raises becomes a warning, once a message."""
+
+    @wraps(method)
+    def guarded(self: "Tracker", *args: Any) -> None:
+        try:
+            method(self, *args)
+        except Exception as error:  # noqa: BLE001 - any server, driver or network may be behind it
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            warnings.warn(
+                f"MLflow at {self.uri}: {reason}; the study goes on, `awcl study sync` catches up",
+                stacklevel=2,
+            )
+
+    return guarded
+
+
+class Tracker:
+    """Writes one study to one MLflow server or SQLite file.
+
+    uri: an MLflow tracking URI; artifacts of a SQLite store lie beside the database.
+    """
+
+    def __init__(self, uri: str, study: StudyFolder):
+        self.uri, self.study = uri, study
+        self._open: Any = None
+        self._runs: dict[str, str] = {}
+
+    @_warns
+    def sync(self) -> None:
+        """Everything that storage holds of the study."""
+        self._parent()
+        for trial in self.study.trials():
+            self._trial(trial)
+
+    @_warns
+    def trial(self, trial: TrialFolder) -> None:
+        """What storage holds of one trial and MLflow does not yet."""
+        self._trial(trial)
+
+    @_warns
+    def finish(self, complete: bool) -> None:
+        """Closes the parent run, and the runs of trials that are still pending as interrupted."""
+        for trial in self.study.trials():
+            if trial.done is None and trial.history():
+                run = self._run(trial)
+                self._client.set_tag(run, "awcl.outcome", "interrupted")
+                self._client.set_terminated(run, "KILLED")
+        self._client.set_terminated(self._parent(), "FINISHED" if complete else "KILLED")
+
+    # --- the MLflow side -------------------------------------------------------------------
+
+    @property
+    def _client(self) -> Any:
+        if self._open is None:
+            from mlflow import MlflowClient  # two seconds of import, only where it is used
+
+            database = _sqlite_file(self.uri)
+            if database:
+                database.parent.mkdir(parents=True, exist_ok=True)
+            self._open = MlflowClient(tracking_uri=self.uri)
+            self._open.search_experiments(
+                max_results=1
+            )  # makes the tables, before any other writer
+            if database:
+                with sqlite3.connect(database) as connection:
+                    connection.execute("PRAGMA journal_mode=WAL")  # a reading UI blocks no write
+        return self._open
+
+    def _experiment(self) -> str:
+        name = f"awcl-{self.study.definition['name']}"
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return found.experiment_id
+        database = _sqlite_file(self.uri)
+        location = (database.parent / "mlartifacts" / name).as_uri() if database else None
+        return self._client.create_experiment(name, artifact_location=location)
+
+    def _parent(self) -> str:
+        definition = self.study.definition
+        return self._find_or_start("study", definition["name"], {"awcl.study": definition["name"]})
+
+    def _run(self, trial: TrialFolder) -> str:
+        parent = self._parent()
+        tags = {"mlflow.parentRunId": parent, "awcl.study": self.study.definition["name"]}
+        return self._find_or_start(trial.key, _run_name(self.study, trial), tags)
+
+    def _find_or_start(self, key: str, name: str, tags: dict[str, str]) -> str:
+        """The one run of this key and study; a run that had ended is open again."""
+        if key not in self._runs:
+            experiment, study_id = self._experiment(), self.study.definition["id"]
+            found = self._client.search_runs(
+                [experiment], f"tags.`awcl.key` = '{key}' and tags.`awcl.id` = '{study_id}'"
+            )
+            if found:
+                self._runs[key] = found[0].info.run_id
+            else:
+                tags = {**tags, "awcl.key": key, "awcl.id": study_id}
+                run = self._client.create_run(experiment, run_name=name, tags=tags)
+                self._runs[key] = run.info.run_id
+            self._client.update_run(self._runs[key], status="RUNNING")
+        return self._runs[key]
+
+    def _trial(self, trial: TrialFolder) -> None:
+        run = self._run(trial)
+        held = self._client.get_run(run).data
+        if not held.params:
+            self._log_params(run, trial)
+        self._log_history(run, trial, int(held.metrics.get("epoch", 0)))
+        self._log_evaluations(run, trial, held.metrics)
+        done = trial.done
+        if done is not None:
+            self._client.set_tag(run, "awcl.outcome", done["outcome"])
+            if done.get("reason"):
+                self._client.set_tag(run, "awcl.reason", done["reason"][:5000])
+            self._client.set_terminated(run, STATUS[done["outcome"]])
+
+    def _log_params(self, run: str, trial: TrialFolder) -> None:
+        from mlflow.entities import Param
+
+        about = trial.about
+        config = flat(parse(TrialConfig, about["config"], trial.key))
+        params = {**config, "pack": about["pack"], "taxonomy": about["taxonomy"]}
+        self._client.log_batch(run, params=[Param(k, str(v)) for k, v in params.items()])
+
+    def _log_history(self, run: str, trial: TrialFolder, logged: int) -> None:
+        """Epochs that MLflow lacks, so that no point is there twice."""
+        for row in trial.history():
+            if row["epoch"] > logged:
+                self._log(run, row, int(row["time"] * 1000), row["epoch"])
+
+    def _log_evaluations(self, run: str, trial: TrialFolder, held: dict[str, float]) -> None:
+        for folder, found in trial.evaluations():
+            metrics = {f"test/{found['task']}/{k}": v for k, v in found["metrics"].items()}
+            if any(_name(name) not in held for name in metrics):
+                self._log(run, metrics, int(found["time"] * 1000), found["epoch"])
+                for file in sorted(folder.iterdir()):
+                    self._client.log_artifact(run, str(file), artifact_path=folder.name)
+
+    def _log(self, run: str, values: dict[str, Any], millis: int, step: int) -> None:
+        from mlflow.entities import Metric
+
+        numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
+        rows = [Metric(_name(k), float(v), millis, step) for k, v in numbers.items()]
+        self._client.log_batch(run, metrics=rows)
+
+
+def _run_name(study: StudyFolder, trial: TrialFolder) -> str:
+    """The trial by what sets it apart: the axes of the study and the seed."""
+    config = flat(parse(TrialConfig, trial.about["config"], trial.key))
+    axes = [*study.definition["axes"], "seed"]
+    return " ".join(f"{axis.rpartition('.')[2]}={config[axis]}" for axis in axes)
+
+
+def _name(name: str) -> str:
+    """A metric's name in the characters that MLflow admits."""
+    return re.sub(r"[^\w\-. /:]", "_", name)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None

@@ -1,0 +1,1 @@
+"""Recipes: one Python file per study. A recipe defines `study()` and imports only awcl, studies."""
