@@ -4,6 +4,7 @@ Nothing heavy is imported before the command that needs it is known.
 """
 
 import argparse
+import os
 import signal
 import sys
 import textwrap
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(options.run(options))
     except InputError as error:
         sys.exit(_fail(str(error), BAD_INPUT))
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:  # a full disk, a folder that may not be written
         where = f" ({error.filename})" if error.filename else ""
         sys.exit(_fail(f"{error.strerror or error}{where}; what was half-written is gone", 1))

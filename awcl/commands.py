@@ -84,6 +84,7 @@ def pretrain(options: argparse.Namespace) -> int:
     from awcl.data.packing import find_or_build
     from awcl.downstream.diagnostics import Diagnostics
     from awcl.downstream.proxy import Proxy
+    from awcl.pretrain import machine
     from awcl.pretrain.loop import pretrain as run_loop
     from awcl.pretrain.reporter import FolderReporter
     from awcl.pretrain.trial import about
@@ -101,7 +102,8 @@ def pretrain(options: argparse.Namespace) -> int:
     reporter = FolderReporter(
         Path(options.out), about(config, packed), keep=run.keep, log=_epoch_line(config)
     )
-    history = run_loop(config, packed, taxonomy, reporter, evaluators, run)
+    with machine.process_group():
+        history = run_loop(config, packed, taxonomy, reporter, evaluators, run)
     print(f"{len(history)} epochs, val/proxy {history[-1]['val/proxy']:.3f} -> {options.out}")
     return 0
 

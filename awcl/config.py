@@ -86,7 +86,8 @@ class TrialConfig(Config):
     def canonical(self) -> "TrialConfig":
         """The same trial with every field that it does not read at its default.
 
-        Ratio 0 is `self`, and `self` reads no anatomy; so equal trials become equal here.
+        Ratio 0 is `self`, and `self` reads no anatomy (it has ratio 0); so equal trials become
+        equal here.
         """
         anatomy, pretrain = self.anatomy, self.pretrain
         if anatomy.ratio == 1:
@@ -97,7 +98,8 @@ class TrialConfig(Config):
             if pretrain.positives in ("anatomy", "hierarchical") and anatomy.ratio == 0:
                 pretrain = pretrain.model_copy(update={"positives": "self"})
             if pretrain.positives in ("self", "patient", "scan"):
-                anatomy = with_defaults(anatomy, "ratio", "ratio_unit", "granularity")
+                anatomy = with_defaults(anatomy, "ratio_unit", "granularity")
+                anatomy = anatomy.model_copy(update={"ratio": 0.0})
             if pretrain.positives == "hierarchical":
                 anatomy = with_defaults(anatomy, "granularity")
         return self.model_copy(update={"anatomy": anatomy, "pretrain": pretrain})

@@ -57,20 +57,33 @@ class Encoder(nn.Module):
     @classmethod
     def load(cls, path: Path) -> "Encoder":
         """Reads what `save` wrote. Raises InputError for anything else; executes no code."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: not a safetensors file ({error})") from error
-        if about.get("format") != "awcl-encoder-1":
-            raise InputError(f"{path}: no encoder of this program (no awcl metadata)")
+        about, _ = _read(path)
         encoder = cls(about["backbone"], int(about["size"]))
-        try:
-            encoder.model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(f"{path}: weights do not fit {about['backbone']}") from error
+        encoder.restore(path)
         return encoder
+
+    def restore(self, path: Path) -> None:
+        """Puts the weights of a file into this encoder. Raises InputError where they do not fit."""
+        about, weights = _read(path)
+        if about["backbone"] != self.backbone:
+            raise InputError(f"{path}: weights of {about['backbone']}, not of {self.backbone}")
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(f"{path}: weights do not fit {self.backbone}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and weights of a file that `Encoder.save` wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from error
+    if about.get("format") != "awcl-encoder-1":
+        raise InputError(f"{path}: no encoder of this program (no awcl metadata)")
+    return about, weights
 
 
 def check_backbone(name: str) -> None:

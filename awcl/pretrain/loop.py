@@ -197,8 +197,7 @@ class Session:
         """A complete checkpoint in an empty folder: encoder, state, history, COMPLETE.json last."""
         self.net.encoder.save(folder / records.ENCODER)
         state = {
-            "epochs_done": self.epochs_done,
-            "net": self.net.state_dict(),
+            "head": self.net.head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "method": self.method.state_dict(),
             "machine": self._machine(),
@@ -218,7 +217,8 @@ class Session:
                     "it goes on, but not to the same bits",
                     stacklevel=2,
                 )
-        self.net.load_state_dict(state["net"])
+        self.net.encoder.restore(checkpoint / records.ENCODER)
+        self.net.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
         self.history = read_json(checkpoint / records.HISTORY)["epochs"]

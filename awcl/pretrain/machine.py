@@ -1,6 +1,8 @@
 """What this process runs on: its rank, its device, its arithmetic."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -13,6 +15,25 @@ def place() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def barrier() -> None:
+    """Waits for the other processes, where there are any."""
+    if place()[1] > 1:
+        dist.barrier()
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """The processes that torchrun started, as one group; nothing where it started none."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def device(wanted: str, rank: int) -> torch.device:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from awcl import records
 from awcl.errors import InputError
-from awcl.files import put_in_place, read_json, scratch_folder, write_json
+from awcl.files import put_in_place, read_json, scratch_folder, whole_file, write_json
+from awcl.pretrain import machine
 
 Save = Callable[[Path], None]
 
@@ -45,15 +46,22 @@ class FolderReporter:
         trial = self.run / "TRIAL.json"
         if trial.is_file():
             _refuse_other(read_json(trial), self.about, trial)
-        else:
+        elif machine.place()[0] == 0:
             write_json(trial, self.about)
         checkpoint = records.newest_checkpoint(self.run)
-        epochs = [] if checkpoint is None else read_json(checkpoint / records.HISTORY)["epochs"]
-        lines = "".join(json.dumps(row) + "\n" for row in epochs)
-        (self.run / "history.jsonl").write_text(lines, encoding="utf-8")
+        if machine.place()[0] == 0:
+            epochs = [] if checkpoint is None else read_json(checkpoint / records.HISTORY)["epochs"]
+            with whole_file(self.run / "history.jsonl") as part:
+                part.write_text("".join(json.dumps(row) + "\n" for row in epochs))
+        machine.barrier()
         return checkpoint
 
     def epoch(self, metrics: dict[str, Any], save: Save) -> None:
+        if machine.place()[0] == 0:
+            self._write(metrics, save)
+        machine.barrier()
+
+    def _write(self, metrics: dict[str, Any], save: Save) -> None:
         final = self.run / records.checkpoint_name(metrics["epoch"])
         with scratch_folder(self.run) as part:
             save(part)

@@ -50,6 +50,8 @@ class _Row:
 
     def values(self, axes: list[str]) -> list[str]:
         config = flat(self.config)
+        if self.config.anatomy.ratio == 0:
+            config["anatomy.granularity"] = "-"  # it reads no anatomy
         return [str(config[axis]) for axis in axes]
 
     def tests(self, tasks: list[str]) -> list[str]:
