@@ -3,7 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+
+from awcl.data.pack import FramePack
+from awcl.data.packing import find_or_build
+from awcl.data.table import FrameTable
+from awcl.taxonomy import Taxonomy
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +20,45 @@ def real_data() -> Path:
     if "AWCL_TEST_DATA" not in os.environ:
         pytest.skip("AWCL_TEST_DATA is not set: the real images are not here")
     return Path(os.environ["AWCL_TEST_DATA"])
+
+
+SIZE = 32
+ANATOMIES = ("4CH", "LVOT", "HCP", "FLP", "BG", None)
+
+
+@pytest.fixture(scope="session")
+def tiny_table(tmp_path_factory) -> FrameTable:
+    """48 frames of 12 patients: 4 anatomies, background, unlabelled; 2 machines; 3 splits.
+
+    Each anatomy is a pattern of its own under noise, so that a probe has something to find.
+    """
+    folder = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:40, :56]
+    rows = []
+    for patient in range(12):
+        for number in range(4):
+            kind = (patient + number) % len(ANATOMIES)
+            pattern = 128 + 60 * np.sin((kind + 1) * x / 9 + (kind % 3) * y / 5)
+            image = np.clip(pattern + rng.normal(0, 20, x.shape), 0, 255).astype(np.uint8)
+            path = folder / f"p{patient}_{number}.png"
+            Image.fromarray(image).save(path)
+            rows.append(
+                {
+                    "frame_id": f"tiny/p{patient}_{number}",
+                    "path": str(path),
+                    "source": "tiny",
+                    "patient": f"tiny/p{patient}",
+                    "scan": f"tiny/p{patient}",
+                    "anatomy": ANATOMIES[kind],
+                    "split": "test" if patient >= 9 else "val" if patient >= 6 else "train",
+                    "machine": "A" if patient % 2 else "B",
+                }
+            )
+    return FrameTable.build(pd.DataFrame(rows), Taxonomy.load(), "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(tiny_table, tmp_path_factory) -> FramePack:
+    """`tiny_table` packed for views of 32 pixels."""
+    return find_or_build(tiny_table, SIZE, tmp_path_factory.mktemp("packs"), workers=1, quiet=True)
