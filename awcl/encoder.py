@@ -81,7 +81,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a safetensors file ({error})") from error
-    if about.get("format") != "awcl-encoder-1":
+    if about.get("format") != "awcl-encoder-1" or not {"backbone", "size"} <= about.keys():
         raise InputError(f"{path}: no encoder of this program (no awcl metadata)")
     return about, weights
 

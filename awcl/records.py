@@ -62,10 +62,17 @@ def why_incomplete(checkpoint: Path) -> str | None:
     return None
 
 
-def newest_checkpoint(run: Path) -> Path | None:
-    """The newest complete checkpoint under a run's folder; warns of broken ones that it passes."""
+def checkpoint_epoch(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("epoch_"))
+
+
+def newest_checkpoint(run: Path, up_to: int | None = None) -> Path | None:
+    """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
+
+    up_to: the last epoch that counts.
+    """
     for checkpoint in sorted(run.glob("**/epoch_*"), key=lambda path: path.name, reverse=True):
-        if not checkpoint.is_dir():
+        if not checkpoint.is_dir() or (up_to and checkpoint_epoch(checkpoint) > up_to):
             continue
         reason = why_incomplete(checkpoint)
         if reason is None:
@@ -147,17 +154,30 @@ class TrialFolder:
         """A failed trial is tried again."""
         (self.path / "DONE.json").unlink(missing_ok=True)
 
+    def checkpoint(self) -> Path | None:
+        """The newest complete checkpoint that counts.
+
+        A stopped trial may have gone on for an epoch before the word reached it: the checkpoint of
+        the decision counts, or the newest where that one is gone already.
+        """
+        done = self.done
+        if done is not None and done["outcome"] == "stopped":
+            decided = newest_checkpoint(self.train, up_to=done["epoch"])
+            return decided or newest_checkpoint(self.train)
+        return newest_checkpoint(self.train)
+
     def history(self) -> list[dict[str, Any]]:
-        """Metrics by epoch, 1, 2, ... without gaps or doubles.
+        """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial.
 
         From history.jsonl and, where the driver died first, from the newest checkpoint.
         """
         by_epoch = {row["epoch"]: row for row in _lines(self.path / "history.jsonl")}
-        checkpoint = newest_checkpoint(self.train)
+        checkpoint, done = self.checkpoint(), self.done
         if checkpoint is not None:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
                 by_epoch.setdefault(row["epoch"], row)
-        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+        last = done["epoch"] if done else max(by_epoch, default=0)
+        return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
 
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""

@@ -5,6 +5,7 @@ storage, and what MLflow holds already is skipped: so a live study, a resumed on
 an empty database are the same calls. A failure of MLflow is a warning; storage has it all.
 """
 
+import logging
 import os
 import re
 import sqlite3
@@ -79,6 +80,7 @@ class Tracker:
         if self._open is None:
             from mlflow import MlflowClient  # two seconds of import, only where it is used
 
+            logging.getLogger("mlflow").setLevel(logging.WARNING)  # not each table it creates
             database = _sqlite_file(self.uri)
             if database:
                 database.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,8 @@ def read_grey(path: str | Path) -> np.ndarray:
         raise UnreadableImage("not an image file") from error
     except FileNotFoundError as error:
         raise UnreadableImage("no such file") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow reports damaged files by any of these; SyntaxError is its word for a broken PNG.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        # Pillow reports damaged files by any of these; SyntaxError is its word for a broken PNG,
+        # and a header that claims an absurd size is a bomb to it.
         reason = str(error).replace(str(path), "file") or type(error).__name__
         raise UnreadableImage(reason) from error

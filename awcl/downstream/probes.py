@@ -57,7 +57,7 @@ def _ridge_scores(
     one_hot = np.eye(classes)[labels]
     mean, target_mean = np.average(train, 0, w), np.average(one_hot, 0, w)
     spread = np.sqrt(np.average((train - mean) ** 2, 0, w))
-    spread[spread == 0] = 1  # a dead feature stays 0
+    spread[spread <= 1e-12 * np.abs(mean)] = 1  # a dead feature stays 0, up to the mean's rounding
     x = (train - mean) / spread * np.sqrt(w)[:, None]
     y = (one_hot - target_mean) * np.sqrt(w)[:, None]
     primal = x.shape[1] <= x.shape[0]

@@ -110,4 +110,4 @@ def _ids(names: pd.Series) -> np.ndarray:
 
 def _ceil(x: float) -> int:
     """Rounded up, but 0.3 x 10 is 3 although it is 3.0000000000000004 as a float somewhere."""
-    return int(np.ceil(round(x, 9)))
+    return max(int(x > 0), int(np.ceil(round(x, 9))))

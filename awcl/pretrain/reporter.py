@@ -69,7 +69,8 @@ class FolderReporter:
             put_in_place(part, final)
         with open(self.run / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
-        for old in sorted(self.run.glob("epoch_*"))[: -self.keep]:
+        so_far = [path for path in self.run.glob("epoch_*") if path.name <= final.name]
+        for old in sorted(so_far)[: -self.keep]:  # later ones are broken; the run gets there again
             shutil.rmtree(old)
         self.log(metrics)
 

@@ -28,7 +28,7 @@ class Decision:
     @property
     def reason(self) -> str:
         return (
-            f"stopped at epoch {self.epoch}: proxy {self.value:.3f} below the cutoff "
+            f"proxy {self.value:.3f} at epoch {self.epoch} is below the cutoff "
             f"{self.cutoff:.3f} of {len(self.seen)} earlier trials"
         )
 

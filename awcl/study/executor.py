@@ -20,8 +20,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from tqdm import tqdm
 
 from awcl.errors import InputError
-from awcl.files import read_json
-from awcl.records import HISTORY, StudyFolder, newest_checkpoint
+from awcl.records import StudyFolder, checkpoint_epoch
 from awcl.study import worker
 from awcl.study.asha import Asha, Decision
 from awcl.study.plan import Plan, Trial
@@ -166,6 +165,9 @@ class Recorder(tune.Callback):
         self.tracker, self.asha, self.bar = tracker, asha, bar
         self.best = float("-inf")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles callbacks for Tuner.restore, which is not used
+
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
         if "row" not in result:
             return
@@ -182,17 +184,23 @@ class Recorder(tune.Callback):
         stored = self.trials[trial.config["job"]["key"]]
         if stored.folder.done is None:
             _mark_stopped(stored, self.asha)
-        left = stored.config.pretrain.epochs - stored.folder.done["epoch"]
-        self.bar.total -= left
-        self.bar.refresh()
-        self.tracker.trial(stored.folder)
+        self._ended(stored)
 
     def on_trial_error(self, iteration, trials, trial, **info) -> None:
+        """The trial's driver itself died; a training that fails is told by its driver."""
         stored = self.trials[trial.config["job"]["key"]]
         epoch = max((row["epoch"] for row in stored.folder.history()), default=0)
-        stored.folder.write_done("failed", epoch=epoch, reason=_reason(trial))
+        lines = str(trial.get_error()).strip().splitlines()
+        stored.folder.write_done("failed", epoch=epoch, reason=lines[-1][:2000])
+        self._ended(stored)
+
+    def _ended(self, stored: Trial) -> None:
+        done = stored.folder.done
+        self.bar.total -= stored.config.pretrain.epochs - done["epoch"]
+        self.bar.refresh()
+        if done["outcome"] != "finished":
+            self.bar.write(f"trial {stored.key} {done['outcome']}: {done['reason']}")
         self.tracker.trial(stored.folder)
-        self.bar.write(f"trial {stored.key} failed: {_reason(trial)}")
 
 
 def _restored_asha(plan: Plan) -> Asha | None:
@@ -211,10 +219,10 @@ def _close_what_ended(plan: Plan) -> None:
     """Trials whose driver died between their end and its mark: nothing is left to train."""
     asha = _restored_asha(plan)
     for trial in plan.pending:
-        checkpoint = newest_checkpoint(trial.folder.train)
+        checkpoint = trial.folder.checkpoint()
         if checkpoint is None:
             continue
-        epoch = len(read_json(checkpoint / HISTORY)["epochs"])
+        epoch = checkpoint_epoch(checkpoint)
         if epoch == trial.config.pretrain.epochs:
             trial.folder.write_done("finished", epoch=epoch)
         elif asha and _stop_decision(asha, trial.key):
@@ -229,13 +237,6 @@ def _mark_stopped(trial: Trial, asha: Asha | None) -> None:
 
 def _stop_decision(asha: Asha, key: str) -> Decision | None:
     return next((d for d in asha.decisions.values() if d.key == key and d.stop), None)
-
-
-def _reason(trial: Any) -> str:
-    """The last line of a trial's error that says something."""
-    error = trial.get_pickled_error()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "Error" in line), str(lines[-1:]))[:2000]
 
 
 # --- evaluation ------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from awcl.errors import InputError
 from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
-from awcl.records import StudyFolder, TrialFolder, checkpoint_digest, newest_checkpoint
+from awcl.records import StudyFolder, TrialFolder, checkpoint_digest
 from awcl.study.space import Study, check_growth, expand
 from awcl.taxonomy import Taxonomy
 
@@ -65,7 +65,7 @@ class Plan:
         for trial in self.trials:
             if trial in self.pending:
                 continue
-            checkpoint = newest_checkpoint(trial.folder.train)
+            checkpoint = trial.folder.checkpoint()
             if checkpoint is None:
                 continue
             for task in self.study.tasks:

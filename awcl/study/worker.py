@@ -70,7 +70,7 @@ def drive(space: dict[str, Job]) -> None:
     per_worker = {"CPU": resources["cpus"]}
     if resources["gpus"]:
         per_worker["GPU"] = resources["gpus"]
-    TorchTrainer(
+    trainer = TorchTrainer(
         train,
         train_loop_config=job,
         scaling_config=ray.train.ScalingConfig(
@@ -85,9 +85,21 @@ def drive(space: dict[str, Job]) -> None:
             failure_config=ray.train.FailureConfig(max_failures=resources["retries"]),
             callbacks=[TuneReportCallback()],
         ),
-    ).fit()
-    folder.write_done("finished", epoch=config.pretrain.epochs)
+    )
+    try:
+        trainer.fit()
+        folder.write_done("finished", epoch=config.pretrain.epochs)
+    except ray.train.TrainingFailedError as error:  # told once here; the other trials go on
+        epoch = max((row["epoch"] for row in folder.history()), default=0)
+        folder.write_done("failed", epoch=epoch, reason=_last_words(error))
     tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+def _last_words(error: ray.train.TrainingFailedError) -> str:
+    """The line that says why, from under the trace-backs of Ray and of a worker."""
+    failures = getattr(error, "worker_failures", {})
+    cause = failures[min(failures)] if failures else error
+    return str(cause).strip().splitlines()[-1].removeprefix("awcl.errors.InputError: ")[:2000]
 
 
 def train(job: Job) -> None:
@@ -106,7 +118,7 @@ class RayReporter:
         self.trial = trial
 
     def start(self) -> Path | None:
-        return records.newest_checkpoint(self.trial.train)
+        return self.trial.checkpoint()
 
     def epoch(self, metrics: dict[str, Any], save: Save) -> None:
         # One JSON field, so that what Tune adds to a result cannot be taken for a metric of ours.
@@ -137,7 +149,7 @@ def evaluate_job(job: Job, cpus: int) -> None:
     settings = tasks.settings(job["settings"])
     result, predictions = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
-    result["epoch"] = int(checkpoint.name.removeprefix("epoch_"))
+    result["epoch"] = records.checkpoint_epoch(checkpoint)
     seen = target_domain_seen(pack, pretrain_rows(pack, config), predictions)
     result["target_domain_seen"] = seen
     write_evaluation(Path(job["folder"]), result, predictions)

@@ -1,0 +1,172 @@
+"""Scores against scikit-learn; intervals against a slow bootstrap over the same resamples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from awcl.downstream import scores
+
+SUMMARY = {"macro_f1": scores.macro_f1, "balanced_accuracy": scores.balanced_accuracy}
+CLASSES = 4
+
+
+@st.composite
+def judged(draw):
+    """Truth and prediction of 1 to 40 frames; either may lack classes."""
+    n = draw(st.integers(1, 40))
+    numbers = st.lists(st.integers(0, CLASSES - 1), min_size=n, max_size=n)
+    return np.array(draw(numbers)), np.array(draw(numbers))
+
+
+@given(judged())
+def test_scores_are_those_of_scikit_learn_over_the_classes_of_the_truth(case):
+    truth, predicted = case
+    present = np.unique(truth)
+    counts = scores.confusions(truth, predicted, CLASSES)
+    assert (counts == metrics.confusion_matrix(truth, predicted, labels=range(CLASSES))).all()
+    options = {"labels": present, "zero_division": 0}
+    for ours, theirs in (
+        (scores.precision, metrics.precision_score),
+        (scores.recall, metrics.recall_score),
+        (scores.f1, metrics.f1_score),
+    ):
+        value = ours(counts)
+        np.testing.assert_allclose(
+            value[present], theirs(truth, predicted, average=None, **options), atol=1e-12
+        )
+        absent = np.setdiff1d(np.arange(CLASSES), present)
+        assert np.isnan(value[absent]).all()
+    macro = metrics.f1_score(truth, predicted, average="macro", **options)
+    assert scores.macro_f1(counts) == pytest.approx(macro)
+    recalls = metrics.recall_score(truth, predicted, average="macro", **options)
+    assert scores.balanced_accuracy(counts) == pytest.approx(recalls)
+
+
+def test_a_class_predicted_but_absent_from_the_truth_costs_no_average_of_its_own():
+    counts = scores.confusions(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]), 3)
+    assert scores.macro_f1(counts) == pytest.approx((1 + 2 / 3) / 2)
+    assert scores.precision(counts)[1] == 1 and np.isnan(scores.precision(counts)[2])
+
+
+def cohort(patients: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, a prediction that is right four times in five, and the patient of each frame.
+
+    Frames of a patient are alike: a patient is of one class mostly, and right or wrong as a whole
+    often.
+    """
+    rng = np.random.default_rng(seed)
+    truth, predicted, units = [], [], []
+    for patient in range(patients):
+        kind = patient % 3
+        wrong = rng.random() < 0.2
+        for _ in range(rng.integers(1, 8)):
+            true = kind if rng.random() < 0.9 else int(rng.integers(3))
+            truth.append(true)
+            predicted.append((true + 1) % 3 if wrong else true)
+            units.append(f"p{patient:02d}")
+    order = rng.permutation(len(truth))
+    return np.array(truth)[order], np.array(predicted)[order], np.array(units)[order]
+
+
+def resamples(truth: np.ndarray, units: np.ndarray, classes: int) -> list[list[int]]:
+    """How often each patient (sorted by name) is drawn, resample by resample, stratum by stratum.
+
+    The slow way to the same draws: numpy's multinomial from the same seed, nothing vectorised.
+    """
+    names = sorted(set(units))
+    stratum = {}
+    for name in names:
+        of = [int(t) for t, unit in zip(truth, units, strict=True) if unit == name]
+        stratum[name] = max(range(classes), key=lambda c: (of.count(c), -c))
+    drawn = [dict.fromkeys(names, 0) for _ in range(scores.RESAMPLES)]
+    rng = np.random.default_rng(0)
+    for kind in sorted(set(stratum.values())):
+        members = [name for name in names if stratum[name] == kind]
+        for resample in drawn:
+            times = rng.multinomial(len(members), [1 / len(members)] * len(members))
+            resample.update(zip(members, map(int, times), strict=True))
+    return [[resample[name] for name in names] for resample in drawn]
+
+
+def test_intervals_are_those_of_a_slow_bootstrap_of_whole_patients(monkeypatch):
+    monkeypatch.setattr(scores, "RESAMPLES", 60)
+    truth, predicted, units = cohort(12)
+    names, found = sorted(set(units)), {"macro_f1": [], "balanced_accuracy": []}
+    for times in resamples(truth, units, 3):
+        rows = []
+        for name, n in zip(names, times, strict=True):
+            rows += list(np.flatnonzero(units == name)) * n
+        t, p = truth[rows], predicted[rows]
+        present = np.unique(t)
+        options = {"labels": present, "average": "macro", "zero_division": 0}
+        found["macro_f1"].append(metrics.f1_score(t, p, **options))
+        found["balanced_accuracy"].append(metrics.recall_score(t, p, **options))
+    ours = scores.intervals(truth, predicted, units, 3, SUMMARY)
+    for name, values in found.items():
+        assert ours[name] == pytest.approx(np.quantile(values, [0.025, 0.975]))
+
+
+def drawn(truth, predicted, units, classes=3) -> np.ndarray:
+    """What a score is given: the counts of every resample."""
+    seen = []
+
+    def spy(counts):
+        seen.append(counts)
+        return counts[..., 0, 0]
+
+    scores.intervals(truth, predicted, units, classes, {"spy": spy})
+    return seen[0]
+
+
+def test_patients_are_drawn_whole_and_as_many_of_each_stratum():
+    truth, units = np.array([0, 0, 0, 1, 1, 1, 1]), np.array(list("aabcccc"))
+    counts = drawn(truth, truth, units, 2)
+    assert counts.shape == (2000, 2, 2)
+    assert set(counts[:, 1, 1]) == {4}, "the only patient of class 1 is always in"
+    assert set(counts[:, 0, 0]) == {2, 3, 4}, "a twice, a and b, b twice: never half of a"
+
+
+def test_resamples_are_the_same_whatever_was_predicted_and_in_whatever_order():
+    truth, predicted, units = cohort()
+    right, wrong = (drawn(truth, p, units) for p in (truth, predicted))
+    np.testing.assert_array_equal(right.sum(2), wrong.sum(2))
+    order = np.random.default_rng(1).permutation(len(truth))
+    shuffled = drawn(truth[order], predicted[order], units[order])
+    np.testing.assert_array_equal(shuffled, wrong)
+
+
+def test_the_interval_holds_the_point_and_narrows_with_more_patients():
+    widths = []
+    for patients in (15, 240):
+        truth, predicted, units = cohort(patients)
+        point = scores.macro_f1(scores.confusions(truth, predicted, 3))
+        low, high = scores.intervals(truth, predicted, units, 3, SUMMARY)["macro_f1"]
+        assert low < point < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 1.5
+
+
+def test_patients_make_a_wider_interval_than_frames_that_are_taken_for_independent():
+    truth, predicted, units = cohort()
+    frames = np.arange(len(truth))
+    low, high = scores.intervals(truth, predicted, units, 3, SUMMARY)["macro_f1"]
+    naive_low, naive_high = scores.intervals(truth, predicted, frames, 3, SUMMARY)["macro_f1"]
+    assert high - low > 1.2 * (naive_high - naive_low)
+
+
+@pytest.mark.parametrize("units", [["a"] * 3, ["a", "b", "c"]])
+def test_one_patient_or_one_class_gives_an_interval_and_no_nan(units):
+    truth, predicted = np.array([1, 1, 1]), np.array([1, 1, 0])
+    low, high = scores.intervals(truth, predicted, np.array(units), 3, SUMMARY)["macro_f1"]
+    if len(set(units)) == 1:
+        assert low == high == pytest.approx(0.8)
+    else:
+        assert 0 <= low < 0.8 < high <= 1
+
+
+def test_all_right_is_one_with_no_width():
+    truth, _, units = cohort()
+    found = scores.intervals(truth, truth, units, 3, SUMMARY)
+    assert found == {"macro_f1": (1, 1), "balanced_accuracy": (1, 1)}

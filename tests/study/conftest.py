@@ -1,0 +1,59 @@
+"""One Ray for all tests that need one, and an end-of-session guard for what it might leave."""
+
+import os
+import time
+
+import psutil
+import pytest
+
+from awcl.config import with_values
+from awcl.study.space import Study
+
+TINY = {
+    "model.backbone": "test_resnet",
+    "data.size": 32,
+    "pretrain.batch": 8,
+    "pretrain.epochs": 2,
+    "pretrain.precision": "float32",
+}
+
+
+@pytest.fixture
+def tiny_study() -> Study:
+    """Two epochs of a very small network on `tiny_table`, judged on planes."""
+    study = Study(name="tiny", proxy_level="fine", tasks=["planes"])
+    return study.model_copy(update={"base": with_values(study.base, TINY, "tests")})
+
+
+@pytest.fixture
+def tiny_frames(tiny_table, tmp_path):
+    """`tiny_table` as a file."""
+    path = tmp_path / "frames.parquet"
+    tiny_table.write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_ray():
+    """A local Ray with a dashboard, as the executor starts one; ended with its processes."""
+    import ray
+
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"
+    before = set(psutil.pids())
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=True,
+        resources={"TRAIN_DRIVER": 1000},
+        object_store_memory=150 * 2**20,
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
+    yield ray
+    ray.shutdown()
+    time.sleep(2)
+    for process in psutil.process_iter(["pid", "name", "ppid"]):
+        ours = process.info["pid"] not in before and process.info["ppid"] == 1
+        if ours and (process.info["name"] or "").startswith("ray::"):
+            process.kill()

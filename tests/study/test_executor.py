@@ -1,0 +1,184 @@
+"""The executor on a real Ray: nested Tune over Train, early stopping, failures, running again."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from awcl.config import TrialConfig, with_values
+from awcl.errors import InputError
+from awcl.records import StudyFolder
+from awcl.study import executor
+from awcl.study.plan import make_plan
+from awcl.study.space import EarlyStopping
+from awcl.study.table import render
+from awcl.tracking import Tracker
+
+pytestmark = pytest.mark.slow
+
+
+def run(study, frames, storage) -> tuple:
+    plan = make_plan(study, frames, storage)
+    tracker = Tracker(f"sqlite:///{storage / 'mlflow.db'}", plan.folder)
+    executor.execute(plan, tracker)
+    return plan, tracker
+
+
+def times(folder: Path) -> dict[str, int]:
+    """Time of last change of every file but the lease."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "LEASE"]
+    return {str(path): path.stat().st_mtime_ns for path in files}
+
+
+def gone_soon(ray, seconds: float) -> bool:
+    """Whether no placement group is left within some seconds."""
+    from ray.util.state import list_placement_groups
+
+    end = time.time() + seconds
+    while time.time() < end:
+        if all(group.state == "REMOVED" for group in list_placement_groups()):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def test_a_study_with_two_workers_and_a_failing_trial(
+    shared_ray, tiny_study, tiny_frames, tmp_path
+):
+    """One trial finishes on two gloo workers, one fails for good; the others go on, all is told."""
+    values = {"pretrain.workers": 2, "pretrain.optimizer": "sgd"}
+    base = with_values(tiny_study.base, values, "test")
+    study = tiny_study.model_copy(
+        update={
+            "base": base,
+            "axes": {"pretrain.lr": [1e30, 0.01]},
+            "resources": tiny_study.resources.model_copy(update={"retries": 0}),
+        }
+    )
+    plan, tracker = run(study, tiny_frames, tmp_path)
+    failed, finished = plan.trials
+    assert failed.folder.done["outcome"] == "failed"
+    assert "pretrain.lr (1e+30)" in failed.folder.done["reason"]
+    assert finished.folder.done == {"outcome": "finished", "epoch": 2}
+    assert [row["epoch"] for row in finished.folder.history()] == [1, 2]
+    [(_, result)] = finished.folder.evaluations()
+    assert 0 <= result["metrics"]["macro_f1/low"] <= result["metrics"]["macro_f1"] <= 1
+
+    client = MlflowClient(tracker.uri)
+    [experiment] = [e for e in client.search_experiments() if e.name == "awcl-tiny"]
+    runs = {r.data.tags["awcl.key"]: r for r in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"study", failed.key, finished.key}
+    child, parent = runs[finished.key], runs["study"]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.params["pretrain.workers"] == "2"
+    assert child.data.metrics["test/planes/macro_f1"] == result["metrics"]["macro_f1"]
+    assert runs[failed.key].info.status == "FAILED"
+
+    table = render(plan.folder)
+    assert table.index(finished.key) < table.index(failed.key)
+    assert gone_soon(shared_ray, 10)
+
+
+def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
+    shared_ray, tiny_study, tiny_frames, tmp_path
+):
+    """A decision of an earlier run stands: its rung holds a value that no proxy can reach."""
+    study = tiny_study.model_copy(
+        update={"early_stopping": EarlyStopping(grace=1, reduction=2), "seeds": [3]}
+    )
+    unreachable = dict(key="earlier", epoch=1, value=2.0, cutoff=None, seen=[], stop=False)
+    StudyFolder(tmp_path / "tiny").append_decision(unreachable)
+    plan, tracker = run(study, tiny_frames, tmp_path)
+    [trial] = plan.trials
+    assert trial.folder.done["outcome"] == "stopped"
+    assert trial.folder.done["epoch"] == 1
+    assert "below the cutoff 2.000 of 1 earlier" in trial.folder.done["reason"]
+    assert len(trial.folder.evaluations()) == 1
+    assert gone_soon(shared_ray, 10)
+
+    before = times(plan.folder.path)
+    again, tracker = run(study, tiny_frames, tmp_path)
+    assert again.pending == [] and list(again.missing_evaluations()) == []
+    assert times(plan.folder.path) == before
+    client = MlflowClient(tracker.uri)
+    experiment = client.get_experiment_by_name("awcl-tiny").experiment_id
+    runs = client.search_runs([experiment])
+    assert len(runs) == 2
+    [child] = [r for r in runs if r.data.tags["awcl.key"] == trial.key]
+    assert child.info.status == "KILLED"
+    assert len(client.get_metric_history(child.info.run_id, "val/proxy")) == 1
+
+
+def test_a_second_driver_is_refused(tiny_study, tiny_frames, tmp_path):
+    plan = make_plan(tiny_study, tiny_frames, tmp_path)
+    with (
+        executor.only_driver(plan.folder),
+        pytest.raises(InputError, match="another process is running this study"),
+        executor.only_driver(plan.folder),
+    ):
+        pass
+
+
+RECIPE = """
+from awcl.config import TrialConfig, with_values
+from awcl.study.space import Study
+
+def study():
+    values = {values!r}
+    return Study(name="killed", base=with_values(TrialConfig(), values, "test"),
+                 seeds=[0, 1], tasks=["planes"])
+"""
+
+
+def test_a_killed_driver_loses_nothing_that_was_stored(tiny_frames, tmp_path):
+    """SIGKILL after a few epochs; running the same command again goes on from there."""
+    values = {
+        "model.backbone": "test_resnet",
+        "data.size": 32,
+        "pretrain.batch": 4,
+        "pretrain.epochs": 16,
+    }
+    recipe = tmp_path / "killed.py"
+    recipe.write_text(RECIPE.format(values=values))
+    command = [sys.executable, "-m", "awcl", "study", "run", str(recipe)]
+    command += ["--frames", str(tiny_frames), "--storage", str(tmp_path)]
+    folder = StudyFolder(tmp_path / "killed")
+    log = open(tmp_path / "log", "w")  # noqa: SIM115 - outlives this line in the child
+    driver = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
+    end = time.time() + 120
+    while time.time() < end and not any(len(t.history()) >= 2 for t in folder.trials()):
+        time.sleep(0.2)
+        assert driver.poll() is None, (tmp_path / "log").read_text()
+    os.killpg(driver.pid, signal.SIGKILL)  # the driver and its local Ray, as a power cut would
+    driver.wait()
+    time.sleep(1)
+    stored = {trial.key: trial.history() for trial in folder.trials()}
+    assert any(stored.values())
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for trial in folder.trials():
+        history = trial.history()
+        assert [row["epoch"] for row in history] == list(range(1, 17))
+        kept = stored[trial.key][:-1]  # the newest may have been told before it was stored
+        assert json.dumps(history[: len(kept)]) == json.dumps(kept)
+        assert len(trial.evaluations()) == 1
+    points = sqlite3.connect(tmp_path / "mlflow.db").execute(
+        "select run_uuid, count(*), count(distinct step) from metrics "
+        "where key = 'val/proxy' group by run_uuid"
+    )
+    assert [row[1:] for row in points] == [(16, 16), (16, 16)]
+
+
+def test_what_does_not_fit_the_cluster_is_said(shared_ray, tiny_study, tiny_frames, tmp_path):
+    base = with_values(TrialConfig(), {**tiny_study.base.model_dump(), "pretrain.workers": 8}, "t")
+    study = tiny_study.model_copy(update={"base": base})
+    with pytest.raises(InputError, match="asks for 8 CPU"):
+        run(study, tiny_frames, tmp_path)

@@ -1,0 +1,217 @@
+"""The encoder: names it refuses, weights in and out, features that change nothing."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from awcl import records
+from awcl.encoder import MEAN, STD, Encoder, features, find_encoder
+from awcl.errors import InputError
+
+SIZE = 32
+BACKBONES = {"test_resnet": {}, "test_vit": {"img_size": SIZE}}  # options that timm needs
+
+
+@pytest.fixture(params=BACKBONES)
+def encoder(request) -> Encoder:
+    """With BatchNorm statistics and weights that no other encoder has."""
+    torch.manual_seed(0)
+    made = Encoder(request.param, SIZE)
+    made(torch.rand(8, 1, SIZE, SIZE))
+    return made.eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randint(0, 256, (5, 1, SIZE, SIZE), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("name", ["resnet81", "ressnet18"])
+def test_an_unknown_backbone_names_the_nearest(name):
+    with pytest.raises(InputError, match=rf"model\.backbone '{name}': no .*nearest: .*resnet18"):
+        Encoder(name, SIZE)
+
+
+def test_a_backbone_like_nothing_is_refused_without_a_hint():
+    with pytest.raises(InputError, match="no such timm model$"):
+        Encoder("?!", SIZE)
+
+
+def test_features_have_the_stated_width(encoder, images):
+    assert encoder(images).shape == (5, encoder.width)
+
+
+def test_uint8_and_its_255th_parts_are_the_same_input(encoder, images):
+    assert torch.equal(encoder(images), encoder(images.float() / 255))
+
+
+def test_building_an_encoder_leaves_it_training_and_its_statistics_untouched():
+    made = Encoder("test_resnet", SIZE)
+    assert all(module.training for module in made.modules())
+    tracked = [t for name, t in made.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert tracked
+    assert not any(tracked)
+
+
+def test_a_loaded_encoder_gives_equal_outputs(encoder, images, tmp_path):
+    encoder.save(tmp_path / "e.safetensors")
+    loaded = Encoder.load(tmp_path / "e.safetensors").eval()
+    assert (loaded.backbone, loaded.size) == (encoder.backbone, SIZE)
+    assert torch.equal(loaded(images), encoder(images))
+
+
+def test_timm_alone_reads_the_weights_and_gives_equal_features(encoder, images, tmp_path):
+    file = tmp_path / "e.safetensors"
+    encoder.save(file)
+    options = BACKBONES[encoder.backbone]
+    model = timm.create_model(
+        encoder.backbone, in_chans=1, num_classes=0, checkpoint_path=str(file), **options
+    ).eval()
+    assert torch.equal(model((images / 255 - MEAN) / STD), encoder(images))
+
+
+def test_restoring_puts_weights_into_the_same_parameters(encoder, images, tmp_path):
+    encoder.save(tmp_path / "e.safetensors")
+    other = Encoder(encoder.backbone, SIZE).eval()
+    before = [id(p) for p in other.parameters()]
+    assert not torch.equal(other(images), encoder(images))
+    other.restore(tmp_path / "e.safetensors")
+    assert torch.equal(other(images), encoder(images))
+    assert [id(p) for p in other.parameters()] == before
+
+
+def test_weights_of_another_backbone_are_refused_with_both_names(tmp_path):
+    Encoder("test_vit", SIZE).save(tmp_path / "e.safetensors")
+    with pytest.raises(InputError, match="weights of test_vit, not of test_resnet"):
+        Encoder("test_resnet", SIZE).restore(tmp_path / "e.safetensors")
+
+
+def spoil(file, how: str) -> str:
+    """Replaces an encoder's file; returns what must be said."""
+    about = {"format": "awcl-encoder-1", "backbone": "test_vit", "size": str(SIZE)}
+    match how:
+        case "words":
+            file.write_text("weights")
+        case "pickle":
+            torch.save({"model": torch.zeros(3)}, file)
+        case "truncated":
+            file.write_bytes(file.read_bytes()[:-100])
+        case "empty":
+            file.write_bytes(b"")
+        case "absent":
+            file.unlink()
+        case "of another program":
+            save_file(load_file(file), file)
+            return "no encoder of this program"
+        case "without its backbone":
+            save_file(load_file(file), file, {"format": "awcl-encoder-1"})
+            return "no encoder of this program"
+        case "misnamed":
+            save_file(load_file(file), file, about)
+            return "weights do not fit test_vit"
+    return "not a safetensors file"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "words",
+        "pickle",
+        "truncated",
+        "empty",
+        "absent",
+        "of another program",
+        "without its backbone",
+        "misnamed",
+    ],
+)
+def test_a_file_that_is_no_encoder_is_refused(tmp_path, how):
+    file = tmp_path / "e.safetensors"
+    Encoder("test_resnet", SIZE).save(file)
+    said = spoil(file, how)
+    with pytest.raises(InputError, match=rf"e\.safetensors: {said}"):
+        Encoder.load(file)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_features_leave_statistics_and_training_flag_untouched(tiny_pack, training):
+    encoder = Encoder("test_resnet", SIZE).train(training)
+    before = {name: t.clone() for name, t in encoder.state_dict().items()}
+    first = features(encoder, tiny_pack, np.arange(10))
+    assert all(module.training == training for module in encoder.modules())
+    for name, t in encoder.state_dict().items():
+        assert torch.equal(t, before[name]), name
+    assert np.array_equal(first, features(encoder, tiny_pack, np.arange(10)))
+
+
+def test_features_of_a_frame_do_not_depend_on_its_batch(tiny_pack):
+    encoder = Encoder("test_resnet", SIZE)
+    rows = np.array([5, 0, 17, 3, 5])
+    together = features(encoder, tiny_pack, rows)
+    assert together.shape == (5, encoder.width)
+    assert together.dtype == np.float32
+    in_twos = features(encoder, tiny_pack, rows, batch=2)
+    np.testing.assert_allclose(in_twos, together, rtol=1e-4, atol=1e-5)
+    encoder.eval()
+    for row, found in zip(rows, together, strict=True):
+        view = torch.from_numpy(tiny_pack.evaluation_view(row).copy())[None, None]
+        alone = encoder(view).detach().numpy()[0]
+        np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-5)
+
+
+# --- encoders that a user names --------------------------------------------------------------
+
+
+def checkpoint(folder, seed: int) -> Encoder:
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    encoder = Encoder("test_resnet", SIZE)
+    encoder.save(folder / records.ENCODER)
+    records.mark_complete(folder)
+    return encoder
+
+
+def same(first: Encoder, second: Encoder) -> bool:
+    theirs = second.state_dict()
+    return all(torch.equal(t, theirs[name]) for name, t in first.state_dict().items())
+
+
+def test_a_run_gives_its_newest_complete_checkpoint(tmp_path):
+    older = checkpoint(tmp_path / "run" / "epoch_0002", 2)
+    newer = checkpoint(tmp_path / "run" / "epoch_0010", 10)
+    found, name = find_encoder(str(tmp_path / "run"), "test_resnet", SIZE)
+    assert name == "epoch_0010"
+    assert same(found, newer)
+    (tmp_path / "run" / "epoch_0010" / records.COMPLETE).unlink()
+    with pytest.warns(UserWarning, match="epoch_0010 is set aside"):
+        found, name = find_encoder(str(tmp_path / "run"), "test_resnet", SIZE)
+    assert name == "epoch_0002"
+    assert same(found, older)
+
+
+def test_a_checkpoint_or_its_file_may_be_named_itself(tmp_path):
+    saved = checkpoint(tmp_path / "epoch_0002", 2)
+    for what in (tmp_path / "epoch_0002", tmp_path / "epoch_0002" / records.ENCODER):
+        found, _ = find_encoder(str(what), "test_resnet", SIZE)
+        assert same(found, saved)
+
+
+def test_random_is_the_same_untrained_encoder_each_time():
+    first, name = find_encoder("random", "test_resnet", SIZE)
+    torch.manual_seed(5)
+    again, _ = find_encoder("random", "test_resnet", SIZE)
+    assert name == "random"
+    assert same(first, again)
+
+
+def test_what_is_no_encoder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="absent: no checkpoint, run folder or weights file"):
+        find_encoder(str(tmp_path / "absent"), "test_resnet", SIZE)
+    with pytest.raises(InputError, match="no complete checkpoint in this folder"):
+        find_encoder(str(tmp_path), "test_resnet", SIZE)
+    checkpoint(tmp_path / "epoch_0002", 2)
+    (tmp_path / "epoch_0002" / records.COMPLETE).unlink()
+    with pytest.raises(InputError, match="epoch_0002: incomplete checkpoint: "):
+        find_encoder(str(tmp_path / "epoch_0002"), "test_resnet", SIZE)
