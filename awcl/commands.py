@@ -137,9 +137,9 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def study_run(options: argparse.Namespace) -> int:
-    from awcl.study import executor
-
     plan, tracker = _study(options)
+    from awcl.study import executor  # seconds, so after what can be refused
+
     done_before = not plan.pending and not any(True for _ in plan.missing_evaluations())
     if done_before:
         print("every trial is done and evaluated; nothing to run")
@@ -166,9 +166,11 @@ def study_status(options: argparse.Namespace) -> int:
 def study_sync(options: argparse.Namespace) -> int:
     from awcl.tracking import Tracker
 
-    folder = _stored_study(options)
-    Tracker(_tracking(options), folder).sync()
-    print(f"{folder.path} -> {_tracking(options)}")
+    tracker = Tracker(_tracking(options), _stored_study(options))
+    tracker.sync()
+    if tracker.failed:
+        return FAILED
+    print(f"{tracker.study.path} -> {tracker.uri}")
     return 0
 
 
@@ -205,14 +207,16 @@ def _tell_failed(pack: Any) -> None:
 
 
 def _study(options: argparse.Namespace) -> tuple[Any, Any]:
-    from awcl.study import plan, recipes
-    from awcl.tracking import Tracker
+    from awcl.study import recipes
 
     study = recipes.load(options.name)
     if options.rename:
-        study = study.model_copy(update={"name": options.rename})
+        study = with_values(study, {"name": options.rename}, "--as")
     if not options.frames:
         raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
+    from awcl.study import plan
+    from awcl.tracking import Tracker
+
     packs = Path(options.packs) if options.packs else None
     made = plan.make_plan(study, Path(options.frames), Path(options.storage), packs)
     _tell_failed(made.trials[0].pack)

@@ -138,12 +138,16 @@ def parse(kind: type[C], data: dict[str, Any], where: str) -> C:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        value = "" if isinstance(first["input"], dict | BaseModel) else f" {first['input']!r}"
-        reason = first["msg"].removeprefix("Value error, ")
-        label = f"{field}{value}: " if field else ""
-        raise InputError(f"{where}: {label}{reason}") from error
+        raise InputError(f"{where}: {first_error(error)}") from error
+
+
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line: field, value, reason."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    value = "" if isinstance(first["input"], dict | BaseModel) else f" {first['input']!r}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{field}{value}: {reason}" if field else reason
 
 
 def with_values(config: C, values: dict[str, Any], where: str) -> C:

@@ -1,7 +1,9 @@
 """The encoder f: a timm backbone on one channel; its weights in and out, its features."""
 
 import difflib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -42,23 +44,27 @@ class Encoder(nn.Module):
         return self.model((x - MEAN) / STD)
 
     def save(self, path: Path) -> None:
-        """safetensors with timm's own key names; what is needed to load it is in the metadata."""
+        """safetensors with timm's own key names; what is needed to load it is in the metadata.
+
+        Equal weights give equal bytes: safetensors writes metadata in any order, so it is one entry
+        of JSON here.
+        """
         about = {
             "format": "awcl-encoder-1",
             "backbone": self.backbone,
-            "size": str(self.size),
-            "in_chans": "1",
-            "mean": str(MEAN),
-            "std": str(STD),
+            "size": self.size,
+            "in_chans": 1,
+            "mean": MEAN,
+            "std": STD,
         }
         weights = {name: t.contiguous() for name, t in self.model.state_dict().items()}
-        save_file(weights, path, metadata=about)
+        save_file(weights, path, metadata={"awcl": json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path) -> "Encoder":
         """Reads what `save` wrote. Raises InputError for anything else; executes no code."""
         about, _ = _read(path)
-        encoder = cls(about["backbone"], int(about["size"]))
+        encoder = cls(about["backbone"], about["size"])
         encoder.restore(path)
         return encoder
 
@@ -73,17 +79,27 @@ class Encoder(nn.Module):
             raise InputError(f"{path}: weights do not fit {self.backbone}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and weights of a file that `Encoder.save` wrote."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
+            about = _about(file.metadata() or {})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a safetensors file ({error})") from error
-    if about.get("format") != "awcl-encoder-1" or not {"backbone", "size"} <= about.keys():
+    if about is None:
         raise InputError(f"{path}: no encoder of this program (no awcl metadata)")
     return about, weights
+
+
+def _about(metadata: dict[str, str]) -> dict[str, Any] | None:
+    """What `Encoder.save` wrote about an encoder, or None where it did not write it."""
+    try:
+        about = json.loads(metadata["awcl"])
+        ours = about["format"] == "awcl-encoder-1" and isinstance(about["backbone"], str)
+        return about if ours and isinstance(about["size"], int) else None
+    except (KeyError, TypeError, json.JSONDecodeError):
+        return None
 
 
 def check_backbone(name: str) -> None:

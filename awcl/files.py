@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from awcl.errors import InputError
+
+STALE_SECONDS = 7 * 24 * 3600
 
 
 @contextmanager
@@ -30,6 +33,9 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """Yields a new hidden folder in `parent`; `put_in_place` gives it its name, else it goes."""
     part = Path(parent) / f".{uuid.uuid4().hex[:12]}.part"
     part.mkdir(parents=True)
+    for old in Path(parent).glob(".*.part"):  # of a process that was killed long ago
+        if time.time() - old.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
     try:
         yield part
     finally:

@@ -48,17 +48,22 @@ def mark_complete(checkpoint: Path) -> None:
 def why_incomplete(checkpoint: Path) -> str | None:
     """None for a complete checkpoint, else what is wrong; an upload may copy in any order."""
     try:
-        files = read_json(checkpoint / COMPLETE)["files"]
-    except (InputError, KeyError, TypeError) as error:
+        listed = read_json(checkpoint / COMPLETE)["files"]
+        files = [(name, about["bytes"], about["sha256"]) for name, about in listed.items()]
+    except InputError as error:
         return str(error)
-    for name, about in files.items():
+    except (KeyError, TypeError, AttributeError):
+        files = []
+    for name, size, sha256 in files:
         file = checkpoint / name
         if not file.is_file():
             return f"{name} is missing"
-        if file.stat().st_size != about["bytes"]:
-            return f"{name} has {file.stat().st_size} bytes of {about['bytes']}"
-        if hashing.of_file(file) != about["sha256"]:
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size} bytes of {size}"
+        if hashing.of_file(file) != sha256:
             return f"{name} is corrupt (sha256 differs)"
+    if not files:
+        return f"{COMPLETE} lists no files"
     return None
 
 

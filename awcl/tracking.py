@@ -9,8 +9,10 @@ import logging
 import os
 import re
 import sqlite3
+import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,10 @@ from awcl.config import TrialConfig, flat, parse
 from awcl.records import StudyFolder, TrialFolder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # clinical machines speak to no one
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its own default waits 4 minutes
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
+PAUSE = 60  # seconds without a try after a failure, so that an absent server holds up no study
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
@@ -31,6 +36,7 @@ def _warns(method: Callable) -> Callable:
         try:
             method(self, *args)
         except Exception as error:  # noqa: BLE001 - any server, driver or network may be behind it
+            self.failed, self._again = True, time.monotonic() + PAUSE
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             warnings.warn(
                 f"MLflow at {self.uri}: {reason}; the study goes on, `awcl study sync` catches up",
@@ -44,10 +50,12 @@ class Tracker:
     """Writes one study to one MLflow server or SQLite file.
 
     uri: an MLflow tracking URI; artifacts of a SQLite store lie beside the database.
+    failed: whether a call failed, so that MLflow may lack something.
     """
 
     def __init__(self, uri: str, study: StudyFolder):
         self.uri, self.study = uri, study
+        self.failed, self._again = False, 0.0
         self._open: Any = None
         self._runs: dict[str, str] = {}
 
@@ -61,11 +69,15 @@ class Tracker:
     @_warns
     def trial(self, trial: TrialFolder) -> None:
         """What storage holds of one trial and MLflow does not yet."""
-        self._trial(trial)
+        if time.monotonic() >= self._again:
+            self._trial(trial)
 
     @_warns
     def finish(self, complete: bool) -> None:
         """Closes the parent run, and the runs of trials that are still pending as interrupted."""
+        if self.failed:
+            for trial in self.study.trials():
+                self._trial(trial)
         for trial in self.study.trials():
             if trial.done is None and trial.history():
                 run = self._run(trial)
@@ -84,13 +96,12 @@ class Tracker:
             database = _sqlite_file(self.uri)
             if database:
                 database.parent.mkdir(parents=True, exist_ok=True)
-            self._open = MlflowClient(tracking_uri=self.uri)
-            self._open.search_experiments(
-                max_results=1
-            )  # makes the tables, before any other writer
+            client = MlflowClient(tracking_uri=self.uri)
+            client.search_experiments(max_results=1)  # makes the tables, before any other writer
             if database:
-                with sqlite3.connect(database) as connection:
+                with closing(sqlite3.connect(database)) as connection:
                     connection.execute("PRAGMA journal_mode=WAL")  # a reading UI blocks no write
+            self._open = client
         return self._open
 
     def _experiment(self) -> str:

@@ -22,13 +22,13 @@ def study() -> Study:
     return Study(
         name="planes",
         base=TrialConfig(
-            model=ModelConfig(backbone="resnet18"),
+            model=ModelConfig(backbone="resnet10t"),
             anatomy=AnatomyConfig(granularity="coarse"),
-            pretrain=PretrainConfig(epochs=12, batch=32, warmup=1),
-            data=DataConfig(size=96, pretrain_where=PLANE_SETS),
+            pretrain=PretrainConfig(epochs=30, batch=32, warmup=2),
+            data=DataConfig(size=64, pretrain_where=PLANE_SETS),
         ),
         axes={"anatomy.ratio": [0.0, 0.5, 1.0], "pretrain.temperature": [0.1, 0.5]},
-        early_stopping=EarlyStopping(grace=4, reduction=2),
+        early_stopping=EarlyStopping(grace=6, reduction=2),
         proxy_level="coarse",
         proxy_where=PLANE_SETS,
         tasks=[{"task": "planes", "where": PLANE_SETS}],

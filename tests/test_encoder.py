@@ -1,5 +1,7 @@
 """The encoder: names it refuses, weights in and out, features that change nothing."""
 
+import json
+
 import numpy as np
 import pytest
 import timm
@@ -35,7 +37,7 @@ def test_an_unknown_backbone_names_the_nearest(name):
 
 
 def test_a_backbone_like_nothing_is_refused_without_a_hint():
-    with pytest.raises(InputError, match="no such timm model$"):
+    with pytest.raises(InputError, match=r"no such timm model$"):
         Encoder("?!", SIZE)
 
 
@@ -60,6 +62,15 @@ def test_a_loaded_encoder_gives_equal_outputs(encoder, images, tmp_path):
     loaded = Encoder.load(tmp_path / "e.safetensors").eval()
     assert (loaded.backbone, loaded.size) == (encoder.backbone, SIZE)
     assert torch.equal(loaded(images), encoder(images))
+
+
+def test_equal_weights_give_equal_bytes(encoder, tmp_path):
+    """A checkpoint's digest, which evaluations are kept under, is that of its weights."""
+    written = []
+    for number in range(6):
+        encoder.save(tmp_path / f"{number}.safetensors")
+        written.append((tmp_path / f"{number}.safetensors").read_bytes())
+    assert len(set(written)) == 1
 
 
 def test_timm_alone_reads_the_weights_and_gives_equal_features(encoder, images, tmp_path):
@@ -90,7 +101,7 @@ def test_weights_of_another_backbone_are_refused_with_both_names(tmp_path):
 
 def spoil(file, how: str) -> str:
     """Replaces an encoder's file; returns what must be said."""
-    about = {"format": "awcl-encoder-1", "backbone": "test_vit", "size": str(SIZE)}
+    about = {"format": "awcl-encoder-1", "backbone": "test_vit", "size": SIZE}
     match how:
         case "words":
             file.write_text("weights")
@@ -106,10 +117,10 @@ def spoil(file, how: str) -> str:
             save_file(load_file(file), file)
             return "no encoder of this program"
         case "without its backbone":
-            save_file(load_file(file), file, {"format": "awcl-encoder-1"})
+            save_file(load_file(file), file, {"awcl": '{"format": "awcl-encoder-1"}'})
             return "no encoder of this program"
         case "misnamed":
-            save_file(load_file(file), file, about)
+            save_file(load_file(file), file, {"awcl": json.dumps(about)})
             return "weights do not fit test_vit"
     return "not a safetensors file"
 

@@ -107,7 +107,7 @@ def _write_all(
 ) -> tuple[list[dict], list[dict]]:
     """Rows that were written, and rows that could not be read with their error."""
     kept, failed = [], []
-    with tqdm(total=len(frames), desc="packing", unit="frame", disable=quiet) as bar:
+    with tqdm(total=len(frames), desc="packing", unit="frame", disable=quiet or None) as bar:
         for row, result in enumerate(_decoded(frames, size, workers)):
             bar.update()
             if isinstance(result, str):

@@ -70,7 +70,8 @@ class Views:
         self.pipeline = A.Compose(RECIPES[recipe](size))
         self.size, self.seed = size, seed
         self.rng = np.random.Generator(np.random.Philox())
-        self.pipeline.set_random_state(self.rng, _PythonRandom(self.rng))
+        self.python = _PythonRandom(self.rng)
+        self.pipeline.set_random_state(self.rng, self.python)
 
     def of(self, frame: int, epoch: int, first_view: int = 0) -> "FrameViews":
         """The views of the frame with this 64-bit hash in this epoch, numbered from first_view."""
@@ -89,6 +90,7 @@ class Views:
             "has_uint32": 0,
             "uinteger": 0,
         }
+        self.python.gauss_next = None  # Python's gauss keeps every other number for later
         return self.rng
 
 

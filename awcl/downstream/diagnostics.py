@@ -25,11 +25,11 @@ class Diagnostics:
         names = pack.frames["frame_id"].iloc[rows]
         rows = rows[np.argsort(hashing.uint64s(names, "diagnostics"))[:FRAMES]]
         maker = Views(recipe, pack.size, seed=0)
-        views = []
-        for row in rows:
+        views = np.zeros((len(rows), 2, 1, pack.size, pack.size), np.uint8)
+        for pair, row in zip(views, rows, strict=True):
             of = maker.of(hashing.uint64(pack.frames["frame_id"].iloc[row]), epoch=0)
-            views.append([of.view(pack.content(row), number) for number in (0, 1)])
-        self.views = torch.from_numpy(np.array(views))[:, :, None]
+            pair[:, 0] = [of.view(pack.content(row), number) for number in (0, 1)]
+        self.views = torch.from_numpy(views)
 
     @torch.inference_mode()
     def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:

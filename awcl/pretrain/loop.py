@@ -140,8 +140,8 @@ class Session:
             for name, value in extra.items():
                 more[name] = more.get(name, 0) + value / steps
             if (step + 1) % FINITE_CHECK == 0:
-                self._check_finite(losses[: step + 1], epoch)
-        self._check_finite(losses, epoch)
+                self._check_finite(losses[: step + 1], norms[: step + 1], epoch)
+        self._check_finite(losses, norms, epoch)
         seconds = time.perf_counter() - began
         return {
             "epoch": epoch + 1,
@@ -176,13 +176,18 @@ class Session:
         self.method.after_step()
         return loss.detach(), norm, {name: value.detach() for name, value in more.items()}
 
-    def _check_finite(self, losses: torch.Tensor, epoch: int) -> None:
-        bad = (~losses.isfinite()).nonzero()
-        if len(bad):
-            config, step = self.config.pretrain, int(bad[0])
+    def _check_finite(self, losses: torch.Tensor, norms: torch.Tensor, epoch: int) -> None:
+        """Raises on every worker where a loss or gradient of any worker is not finite."""
+        bad = (~(losses + norms).isfinite()).nonzero()
+        first = bad[0, 0] if len(bad) else torch.tensor(len(losses), device=self.device)
+        if self.world > 1:
+            dist.all_reduce(first, dist.ReduceOp.MIN)  # else the others would wait for this one
+        step, config = int(first), self.config.pretrain
+        if step < len(losses):
             raise InputError(
-                f"the loss is {float(losses[step])} at epoch {epoch + 1}, step {step + 1}; lower "
-                f"pretrain.lr ({config.lr}) or raise pretrain.temperature ({config.temperature})"
+                f"the loss is {float(losses[step])}, its gradient's norm {float(norms[step])}, at "
+                f"epoch {epoch + 1}, step {step + 1}; lower pretrain.lr ({config.lr}) or raise "
+                f"pretrain.temperature ({config.temperature})"
             )
 
     def _mean(self, values: torch.Tensor) -> float:

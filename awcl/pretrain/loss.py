@@ -14,7 +14,7 @@ anchor counts. In nats, without SupCon's base temperature; chance is log(N - 1).
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed._functional_collectives import all_gather_tensor_autograd
+from torch.distributed._functional_collectives import all_gather_single_autograd
 
 CHUNK_BYTES = 2**26
 
@@ -42,7 +42,9 @@ def group_loss(
         every_z, first = gather(z)
         every_group, _ = gather(groups.T.contiguous())
         loss = LogSumExpOthers.apply(z, every_z, first, 1 / temperature)
-        for weight, of_mine, of_all in zip(weights, groups, every_group.T, strict=True):
+        for weight, of_mine, of_all in zip(
+            weights, groups, every_group.T.contiguous(), strict=True
+        ):
             loss = loss - (weight / temperature) * positive_similarity(z, of_mine, every_z, of_all)
         return loss.mean()
 
@@ -115,7 +117,7 @@ def gather(x: Tensor) -> tuple[Tensor, int]:
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x, 0
     if x.is_floating_point():
-        every = all_gather_tensor_autograd(x, gather_dim=0, group=dist.group.WORLD)
+        every = all_gather_single_autograd(x, gather_dim=0, group=dist.group.WORLD)
     else:
         every = x.new_empty((len(x) * dist.get_world_size(), *x.shape[1:]))
         dist.all_gather_into_tensor(every, x)

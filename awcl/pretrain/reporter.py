@@ -77,10 +77,19 @@ class FolderReporter:
 
 def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], where: Path) -> None:
     if found["key"] != wanted["key"]:
+        there, asked = _dotted(found["config"]), _dotted(wanted["config"])
         differing = [
-            f"{name} {found['config'].get(name)!r} there, {value!r} asked for"
-            for name, value in wanted["config"].items()
-            if found["config"].get(name) != value
+            f"{name} {there.get(name)!r} there, {asked.get(name)!r} asked for"
+            for name in {**asked, **there}
+            if there.get(name) != asked.get(name)
         ]
         reason = "; ".join(differing) or "the frames or the taxonomy differ"
         raise InputError(f"{where}: another run is in this folder ({reason}); choose another --out")
+
+
+def _dotted(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in data.items():
+        whole = f"{prefix}{name}"
+        out.update(_dotted(value, f"{whole}.") if isinstance(value, dict) else {whole: value})
+    return out

@@ -64,7 +64,8 @@ class Asha:
         if (key, epoch) not in self.decisions:
             at_rung = [made for made in self.decisions.values() if made.epoch == epoch]
             seen = [made.value for made in at_rung]
-            cutoff = float(np.percentile(seen, (1 - 1 / self.reduction) * 100)) if seen else None
-            stop = cutoff is not None and value < cutoff
+            known = [value for value in seen if not np.isnan(value)]
+            cutoff = float(np.percentile(known, (1 - 1 / self.reduction) * 100)) if known else None
+            stop = cutoff is not None and not value >= cutoff  # nan goes on nowhere
             self.restore(Decision(key, epoch, value, cutoff, seen, stop))
         return self.decisions[key, epoch]

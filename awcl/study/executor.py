@@ -68,6 +68,7 @@ def only_driver(folder: StudyFolder) -> Iterator[None]:
 def ray_session() -> Iterator[None]:
     """The Ray that is there (RAY_ADDRESS, or already initialised), else one on this machine."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables; ours says more in fewer lines
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     if ray.is_initialized():
         yield

@@ -5,6 +5,9 @@ import importlib.util
 import pkgutil
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from awcl.config import first_error
 from awcl.errors import InputError
 from awcl.study.space import Study
 
@@ -24,7 +27,10 @@ def load(name: str) -> Study:
         module = importlib.import_module(f"studies.{name}")
     if not callable(getattr(module, "study", None)):
         raise InputError(f"study {name}: {module.__file__} defines no function study()")
-    return module.study()
+    try:
+        return module.study()
+    except ValidationError as error:
+        raise InputError(f"study {name}: {first_error(error)}") from error
 
 
 def _installed() -> list[str]:

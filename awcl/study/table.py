@@ -1,5 +1,6 @@
 """The table of trials that a study prints; read from storage alone."""
 
+import textwrap
 from typing import Any
 
 from awcl.config import TrialConfig, flat, parse
@@ -24,7 +25,7 @@ def render(folder: StudyFolder) -> str:
         if rows:
             cells = [[r.key, *r.values(axes), r.epochs, r.shown, *r.tests(tasks)] for r in rows]
             parts.append(f"{title} ({len(rows)})\n{_aligned([head, *cells])}")
-            parts += [f"  {row.key}: {row.reason}" for row in rows if outcome == "failed"]
+            parts += [_wrapped(f"{r.key}: {r.reason}") for r in rows if outcome == "failed"]
     return "\n\n".join(parts)
 
 
@@ -63,6 +64,10 @@ class _Row:
             return "-"
         low, high = metrics["macro_f1/low"], metrics["macro_f1/high"]
         return f"{metrics['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="    ")
 
 
 def _aligned(rows: list[list[str]]) -> str:

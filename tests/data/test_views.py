@@ -78,6 +78,25 @@ def test_what_a_method_draws_is_a_stream_of_its_own():
         assert not np.array_equal(mixing, plain)
 
 
+def test_python_s_generator_is_part_of_the_stream_in_all_that_it_draws():
+    """A recipe may use any of it, whatever was drawn before."""
+    views = Views("paper", SIZE, 0)
+    python = views.pipeline.py_random
+
+    def draws() -> list:
+        views.reseed(7, 3, 0)
+        order = list(range(20))
+        python.shuffle(order)
+        some = [python.randint(0, 10**9), python.choice("abcdefgh"), python.getrandbits(70)]
+        return [*order, *some, python.uniform(0, 1), python.sample(range(99), 5), python.gauss()]
+
+    first = draws()
+    python.randint(0, 9)
+    assert draws() == first
+    views.reseed(7, 3, 1)
+    assert python.random() != views.reseed(7, 3, 0).random()
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("shape", [(40, 56), (56, 40), (7, 90), (32, 32)])
 def test_views_are_uint8_of_one_channel_and_the_right_size(recipe, shape):

@@ -32,6 +32,7 @@ def test_predictions_are_one_row_a_labelled_test_frame(judged, tiny_pack):
 def test_the_scores_can_be_had_again_from_the_predictions(judged):
     task, yielded = judged
     found, p = dict(yielded), task.predictions
+    assert 0 < found["macro_f1"] < 1, "or much of what follows could not fail"
     options = {"labels": sorted(set(p["truth"])), "zero_division": 0}
     for name, column in (("macro_f1", "ridge"), ("knn/macro_f1", "knn")):
         again = metrics.f1_score(p["truth"], p[column], average="macro", **options)

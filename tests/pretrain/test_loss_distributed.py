@@ -58,7 +58,7 @@ def work(rank: int, world: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def on_workers(request, tmp_path_factory) -> list[dict]:
     """What each of several processes found."""
     folder = tmp_path_factory.mktemp("workers")

@@ -1,0 +1,216 @@
+"""From a study and frames to what has to run; every mistake shows before anything is stored."""
+
+import pandas as pd
+import pytest
+
+from awcl import records
+from awcl.config import with_values
+from awcl.data.table import FrameTable
+from awcl.downstream.evaluation import write_evaluation
+from awcl.errors import InputError
+from awcl.files import read_json, write_json
+from awcl.records import StudyFolder
+from awcl.study.plan import make_plan
+from awcl.study.space import Resources
+from awcl.taxonomy import Taxonomy
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory):
+    """One folder of packs for all plans here, so that frames are packed once."""
+    return tmp_path_factory.mktemp("packs")
+
+
+def changed(study, **values):
+    return study.model_copy(update=values)
+
+
+def with_base(study, **values):
+    dotted = {name.replace("__", "."): value for name, value in values.items()}
+    return changed(study, base=with_values(study.base, dotted, "test"))
+
+
+def test_a_plan_has_every_trial_and_stores_what_they_are(
+    tiny_study, tiny_frames, tmp_path, packs, tiny_pack
+):
+    study = changed(tiny_study, axes={"anatomy.ratio": [0, 0.5]}, seeds=[0, 1])
+    plan = make_plan(study, tiny_frames, tmp_path, packs)
+    assert [(t.config.anatomy.ratio, t.config.seed) for t in plan.trials] == [
+        (0, 0), (0, 1), (0.5, 0), (0.5, 1),
+    ]  # fmt: skip
+    assert plan.pending == plan.trials
+    folder = StudyFolder(tmp_path / "tiny")
+    assert {t.key for t in folder.trials()} == {t.key for t in plan.trials}
+    for trial in plan.trials:
+        about = trial.folder.about
+        assert about["key"] == trial.key and about["pack"] == tiny_pack.digest
+        assert about["config"] == trial.config.model_dump(mode="json")
+    assert folder.definition["packs"] == {"32": tiny_pack.digest}
+    assert folder.definition["axes"] == {"anatomy.ratio": [0, 0.5]}
+    assert (folder.path / "frames.parquet").is_file()
+
+
+def test_no_path_of_the_frames_is_stored(tiny_study, tiny_frames, tmp_path, packs):
+    plan = make_plan(tiny_study, tiny_frames, tmp_path / "storage", packs)
+    stored = [f for f in plan.folder.path.rglob("*") if f.is_file()]
+    assert len(stored) == 3
+    images = str(FrameTable.read(tiny_frames, Taxonomy.load()).frames["path"][0]).rpartition("/")[0]
+    assert not any(images.encode() in f.read_bytes() for f in stored)
+
+
+def test_planning_twice_gives_the_same_and_writes_nothing(tiny_study, tiny_frames, tmp_path, packs):
+    first = make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    files = {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")}
+    again = make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    assert [t.key for t in first.trials] == [t.key for t in again.trials]
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")} == files
+
+
+def test_packs_lie_beside_the_study_where_nothing_is_said(tiny_study, tiny_frames, tmp_path):
+    plan = make_plan(tiny_study, tiny_frames, tmp_path)
+    assert (tmp_path / "packs" / plan.trials[0].pack.digest / "PACK.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"pretrain__batch": 64}, "batch 64 is larger than the 24 frames to pre-train on"),
+        ({"model__backbone": "test_resnt"}, "'test_resnt': no such timm model; nearest: test_resn"),
+        ({"data__recipe": "papr"}, "data.recipe 'papr': choose one of paper, ultrasound"),
+        ({"pretrain__method": "byol"}, "pretrain.method 'byol': choose one of groups, supervised"),
+        ({"data__pretrain_where": {"vendor": "A"}}, "where: unknown column 'vendor'; known: fra"),
+        ({"data__pretrain_where": {"machine": "C"}}, "split 'train' is empty under data.pretrain"),
+        ({"anatomy__taxonomy": "own.toml"}, "taxonomy own.toml: No such file or directory"),
+    ],
+)
+def test_a_base_that_cannot_run_is_refused_before_anything_is_stored(
+    tiny_study, tiny_frames, tmp_path, packs, values, said
+):
+    with pytest.raises(InputError) as caught:
+        make_plan(with_base(tiny_study, **values), tiny_frames, tmp_path, packs)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"axes": {"pretrain.batch": [8, 64]}}, "pretrain.batch 64 is larger than the 24 frames"),
+        ({"proxy_where": {"vendor": "A"}}, "where: unknown column 'vendor'"),
+        ({"proxy_where": {"machine": "C"}}, "proxy_level fine: split 'train' is empty"),
+        ({"tasks": ["plane"]}, "task 'plane': choose one of planes"),
+        ({"tasks": [{"task": "planes", "where": {"vendor": "A"}}]}, "unknown column 'vendor'"),
+        ({"tasks": [{"task": "planes", "where": {"machine": "C"}}]}, "split 'train' is empty"),
+    ],
+)
+def test_a_study_that_cannot_be_judged_or_run_in_part_is_refused(
+    tiny_study, tiny_frames, tmp_path, packs, values, said
+):
+    with pytest.raises(InputError) as caught:
+        make_plan(changed(tiny_study, **values), tiny_frames, tmp_path, packs)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_empty_split_is_refused(tiny_table, tiny_study, tmp_path, packs, split):
+    frames = tiny_table.frames[tiny_table.frames["split"] != split].reset_index(drop=True)
+    FrameTable.build(frames, Taxonomy.load(), "x").write(tmp_path / "frames.parquet")
+    with pytest.raises(InputError, match=f"split '{split}' is empty"):
+        make_plan(tiny_study, tmp_path / "frames.parquet", tmp_path / "storage", packs)
+    assert not (tmp_path / "storage").exists()
+
+
+def test_frames_that_are_no_table_are_refused(tiny_study, tmp_path, packs):
+    (tmp_path / "frames.csv").write_text("frame_id\n")
+    with pytest.raises(InputError, match=r"frames\.csv: not a Parquet file"):
+        make_plan(tiny_study, tmp_path / "frames.csv", tmp_path, packs)
+
+
+def test_storage_that_cannot_be_made_is_refused(tiny_study, tiny_frames, tmp_path, packs):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--storage .*file/tiny: Not a directory"):
+        make_plan(tiny_study, tiny_frames, tmp_path / "file", packs)
+
+
+def test_a_study_may_grow_and_keeps_its_identity(tiny_study, tiny_frames, tmp_path, packs):
+    make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    before = StudyFolder(tmp_path / "tiny").definition
+    grown = changed(tiny_study, seeds=[0, 1], resources=Resources(cpus=2))
+    plan = make_plan(grown, tiny_frames, tmp_path, packs)
+    after = plan.folder.definition
+    assert after["seeds"] == [0, 1] and after["id"] == before["id"]
+    assert len(list(plan.folder.trials())) == 2
+
+
+def test_another_definition_is_refused_with_the_difference_and_stores_nothing(
+    tiny_study, tiny_frames, tiny_table, tmp_path, packs
+):
+    make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    files = {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")}
+    with pytest.raises(InputError, match=r"base\.pretrain\.lr was 0\.001, now 0\.5.*--as NEWNAME"):
+        make_plan(with_base(tiny_study, pretrain__lr=0.5), tiny_frames, tmp_path, packs)
+    frames = tiny_table.frames.iloc[1:].reset_index(drop=True)
+    FrameTable.build(frames, Taxonomy.load(), "x").write(tmp_path / "fewer.parquet")
+    with pytest.raises(InputError, match=r"packs\.32 was '"):
+        make_plan(tiny_study, tmp_path / "fewer.parquet", tmp_path, packs)
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")} == files
+
+
+def checkpoint(trial, epoch: int, weights: bytes = b"w") -> None:
+    folder = trial.folder.train / "launch" / records.checkpoint_name(epoch)
+    folder.mkdir(parents=True)
+    (folder / records.ENCODER).write_bytes(weights)
+    write_json(folder / records.HISTORY, {"epochs": [{"epoch": n + 1} for n in range(epoch)]})
+    records.mark_complete(folder)
+
+
+def test_pending_is_what_is_neither_finished_nor_stopped(tiny_study, tiny_frames, tmp_path, packs):
+    study = changed(tiny_study, seeds=[0, 1, 2, 3])
+    plan = make_plan(study, tiny_frames, tmp_path, packs)
+    for trial, outcome in zip(plan.trials, ("finished", "stopped", "failed"), strict=False):
+        trial.folder.write_done(outcome, epoch=1)
+    assert [t.config.seed for t in plan.pending] == [2, 3]
+    assert [t.config.seed for t in make_plan(study, tiny_frames, tmp_path, packs).pending] == [2, 3]
+
+
+def test_what_is_missing_is_each_task_of_each_ended_trial_with_a_checkpoint(
+    tiny_study, tiny_frames, tmp_path, packs
+):
+    coarse = {"task": "planes", "level": "coarse"}
+    study = changed(tiny_study, seeds=[0, 1, 2, 3, 4], tasks=["planes", coarse])
+    plan = make_plan(study, tiny_frames, tmp_path, packs)
+    finished, stopped, failed, pending, lost = plan.trials
+    for trial in (finished, stopped, failed, pending):
+        checkpoint(trial, 1)
+    for trial, outcome in ((finished, "finished"), (stopped, "stopped"), (failed, "failed")):
+        trial.folder.write_done(outcome, epoch=1)
+    lost.folder.write_done("finished", epoch=1)
+
+    missing = list(plan.missing_evaluations())
+    assert [(e.trial.key, e.settings.level) for e in missing] == [
+        (trial.key, level) for trial in (finished, stopped) for level in ("auto", "coarse")
+    ]
+    assert len({e.folder for e in missing}) == 4
+    for evaluation in missing[:3]:
+        write_evaluation(evaluation.folder, {"task": "planes"}, pd.DataFrame({"a": [1]}))
+    [left] = plan.missing_evaluations()
+    assert (left.trial.key, left.settings.level) == (stopped.key, "coarse")
+
+
+def test_another_checkpoint_is_another_evaluation(tiny_study, tiny_frames, tmp_path, packs):
+    plan = make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    [trial] = plan.trials
+    trial.folder.write_done("finished", epoch=1)
+    checkpoint(trial, 1)
+    [first] = plan.missing_evaluations()
+    write_json(first.folder / "EVAL.json", {"task": "planes"})
+    assert list(plan.missing_evaluations()) == []
+    checkpoint(trial, 2, b"more")
+    [second] = plan.missing_evaluations()
+    assert second.folder != first.folder and second.checkpoint.name == "epoch_0002"
+    broken = second.checkpoint / records.ENCODER
+    broken.write_bytes(b"mo")
+    with pytest.warns(UserWarning, match="set aside"):
+        assert list(plan.missing_evaluations()) == []
+    assert read_json(first.folder / "EVAL.json") == {"task": "planes"}

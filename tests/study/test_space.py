@@ -1,0 +1,215 @@
+"""The space of a study: which trials it draws, their keys, and what may change later."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from awcl.config import TrialConfig, flat, with_values
+from awcl.errors import InputError
+from awcl.pretrain.trial import trial_key
+from awcl.study.space import EarlyStopping, Resources, Study, check_growth, expand
+
+BASE = TrialConfig()
+
+
+def study(**values) -> Study:
+    return Study(**{"name": "s", **values})
+
+
+def points(made: Study) -> list[tuple]:
+    """(ratio, granularity, temperature, seed) of each trial, in order."""
+    return [
+        (c.anatomy.ratio, c.anatomy.granularity, c.pretrain.temperature, c.seed)
+        for c in expand(made)
+    ]
+
+
+def test_axes_are_crossed_with_each_other_and_with_every_seed_in_order():
+    made = study(
+        axes={"anatomy.granularity": ["coarse", "fine"], "pretrain.temperature": [0.1, 0.5]},
+        seeds=[3, 1],
+    )
+    assert points(made) == [
+        (1.0, granularity, temperature, seed)
+        for granularity in ("coarse", "fine")
+        for temperature in (0.1, 0.5)
+        for seed in (3, 1)
+    ]
+
+
+def test_ratio_0_is_one_trial_for_all_granularities():
+    made = study(axes={"anatomy.granularity": ["coarse", "fine"], "anatomy.ratio": [0, 0.5, 1]})
+    found = points(made)
+    assert len(found) == 5
+    assert [p for p in found if p[0] == 0] == [(0.0, "fine", 0.1, 0)]
+    assert expand(made)[0].pretrain.positives == "self"
+
+
+def test_without_axes_there_is_one_trial_a_seed():
+    assert points(study(seeds=[0, 1])) == [(1.0, "fine", 0.1, 0), (1.0, "fine", 0.1, 1)]
+
+
+@given(
+    ratios=st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=1, max_size=4),
+    granularities=st.lists(st.sampled_from(["coarse", "fine"]), min_size=1, max_size=3),
+    seeds=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+)
+def test_every_combination_is_there_once_and_the_same_twice(ratios, granularities, seeds):
+    axes = {"anatomy.ratio": ratios, "anatomy.granularity": granularities}
+    made = study(axes=axes, seeds=seeds)
+    again = Study.model_validate_json(made.model_dump_json())
+    assert made == again and made.model_dump_json() == again.model_dump_json()
+    found = expand(made)
+    assert found == expand(again)
+    wanted = {
+        (ratio, granularity if ratio else "fine", 0.1, seed)
+        for ratio, granularity, seed in itertools.product(ratios, granularities, seeds)
+    }
+    assert len(found) == len(wanted)
+    assert set(points(made)) == wanted
+    keys = {trial_key(config, "pack", "taxonomy") for config in found}
+    assert len(keys) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"axes": {"anatomy.raito": [1]}}, "study s: unknown field 'anatomy.raito'; known: model"),
+        ({"axes": {"anatomy.ratio": [0, 2]}}, "study s: anatomy.ratio 2: Input should be less"),
+        ({"axes": {"anatomy.ratio": []}}, "axis anatomy.ratio has no value"),
+        ({"axes": {"seed": [1, 2]}}, "seed is no axis; list seeds in `seeds`"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [-1]}, "seed -1"),
+        ({"name": "../up"}, "name"),
+        ({"tasks": ["plane"]}, "task 'plane': choose one of planes"),
+        ({"axes": {"pretrain.workers": [3]}}, "batch 64 cannot be shared by 3 workers"),
+    ],
+)
+def test_what_is_wrong_is_refused_when_the_study_is_made(values, said):
+    with pytest.raises(ValidationError) as caught:
+        study(**values)
+    assert said in str(caught.value)
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+
+def key(config: TrialConfig, pack: str = "pack", taxonomy: str = "taxonomy") -> str:
+    return trial_key(config, pack, taxonomy)
+
+
+def test_a_key_never_changes():
+    """Results on disk are found by it. Where this fails, users' trials would run again."""
+    assert key(BASE) == "35547a4616e8"
+    values = {
+        "anatomy.ratio": 0.5,
+        "anatomy.granularity": "coarse",
+        "pretrain.temperature": 0.5,
+        "data.pretrain_where": {"source": "!hc18"},
+        "seed": 3,
+    }
+    assert key(with_values(BASE, values, "test")) == "2379a1ffa457"
+
+
+OTHER = {
+    "model.backbone": "resnet50", "model.projection": 64, "anatomy.ratio": 0.5,
+    "anatomy.granularity": "coarse", "pretrain.method": "supervised",
+    "pretrain.positives": "patient", "pretrain.epochs": 3, "pretrain.batch": 8,
+    "pretrain.workers": 2, "pretrain.temperature": 0.5, "pretrain.optimizer": "sgd",
+    "pretrain.lr": 0.5, "pretrain.weight_decay": 0.5, "pretrain.warmup": 3,
+    "pretrain.precision": "float32", "data.size": 64, "data.recipe": "paper",
+    "data.sampler": "partners", "data.pretrain_where": {"machine": "A"}, "seed": 1,
+}  # fmt: skip
+NEVER_ALONE = {"anatomy.ratio_unit", "anatomy.taxonomy"}
+"""Read at a ratio below 1 only (tested below); known by its digest."""
+
+
+def test_a_key_changes_with_every_field_that_is_read():
+    assert set(OTHER) | NEVER_ALONE == set(flat(BASE)), "a new field: say what another value is"
+    keys = [key(with_values(BASE, {name: value}, "test")) for name, value in OTHER.items()]
+    half = with_values(BASE, {"anatomy.ratio": 0.5}, "test")
+    keys.append(key(with_values(half, {"anatomy.ratio_unit": "patient"}, "test")))
+    keys += [key(BASE), key(BASE, pack="another"), key(BASE, taxonomy="another")]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_key_does_not_change_with_what_is_not_read(tmp_path):
+    assert key(with_values(BASE, {"anatomy.taxonomy": "own.toml"}, "test")) == key(BASE)
+    simclr = with_values(BASE, {"pretrain.positives": "self"}, "test")
+    ratio_0 = with_values(BASE, {"anatomy.ratio": 0, "anatomy.granularity": "coarse"}, "test")
+    assert key(simclr) == key(ratio_0) != key(BASE)
+    asks = {"resources": Resources(cpus=4), "tasks": ["planes"], "proxy_level": "coarse"}
+    assert [key(c) for c in expand(study(**asks))] == [key(c) for c in expand(study())]
+
+
+def test_a_field_that_is_added_later_changes_no_key(monkeypatch):
+    from awcl.pretrain import trial
+
+    before, flat_now = key(with_values(BASE, {"seed": 1}, "test")), trial.flat
+    monkeypatch.setattr(trial, "flat", lambda config: {**flat_now(config), "pretrain.new": 7})
+    assert key(with_values(BASE, {"seed": 1}, "test")) == before
+
+
+# --- growth ------------------------------------------------------------------------------------
+
+
+def stored(made: Study, **packs) -> dict:
+    return {**made.model_dump(mode="json"), "packs": packs or {"32": "aaa"}, "id": "1"}
+
+
+FIRST = {"axes": {"anatomy.ratio": [0, 1]}, "seeds": [0], "tasks": ["planes"]}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"axes": {"anatomy.ratio": [0, 0.5, 1]}},
+        {"seeds": [1, 0]},
+        {"tasks": ["planes", {"task": "planes", "level": "coarse"}]},
+        {"resources": Resources(cpus=2, concurrent=1)},
+    ],
+)
+def test_axis_values_seeds_and_tasks_may_grow_and_resources_change(values):
+    check_growth(stored(study(**FIRST)), stored(study(**{**FIRST, **values})))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"base": with_values(BASE, {"pretrain.epochs": 5}, "test")},
+            "base.pretrain.epochs was 20, now 5",
+        ),
+        ({"axes": {"anatomy.ratio": [0]}}, "axes.anatomy.ratio was [0, 1], now [0]"),
+        (
+            {"axes": {"anatomy.ratio": [0, 1], "pretrain.lr": [0.1]}},
+            "axes.pretrain.lr was None, now [0.1]",
+        ),
+        ({"seeds": [1]}, "seeds was [0], now [1]"),
+        ({"tasks": []}, "tasks was ['planes'], now []"),
+        ({"proxy_level": "coarse"}, "proxy_level was 'fine', now 'coarse'"),
+        ({"early_stopping": EarlyStopping()}, "early_stopping was None, now {'grace': 1"),
+    ],
+)
+def test_everything_else_is_refused_with_the_difference(values, said):
+    with pytest.raises(InputError) as caught:
+        check_growth(stored(study(**FIRST)), stored(study(**{**FIRST, **values})))
+    message = str(caught.value)
+    assert message.startswith("study 's' is stored with another definition: ")
+    assert said in message and "--as NEWNAME" in message and "\n" not in message
+
+
+def test_other_frames_at_the_same_size_are_refused_and_another_size_is_growth():
+    before = stored(study(**FIRST))
+    check_growth(before, stored(study(**FIRST), **{"32": "aaa", "64": "bbb"}))
+    with pytest.raises(InputError, match=r"packs\.32 was 'aaa', now 'ccc'"):
+        check_growth(before, stored(study(**FIRST), **{"32": "ccc"}))
+
+
+def test_a_definition_read_back_from_json_is_no_difference():
+    made = study(**FIRST, early_stopping=EarlyStopping(grace=2, reduction=3))
+    check_growth(stored(made), stored(Study.model_validate_json(made.model_dump_json())))

@@ -1,0 +1,367 @@
+"""The command line, run in this process on very small data."""
+
+import json
+import shutil
+import signal
+import warnings
+from collections import namedtuple
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from awcl.__main__ import main
+from awcl.data.table import FrameTable
+from awcl.records import StudyFolder, newest_checkpoint
+from awcl.taxonomy import Taxonomy
+
+Told = namedtuple("Told", "code out err")
+SMALL = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8}
+
+
+@pytest.fixture
+def awcl(capsys, monkeypatch):
+    """awcl("pack", file, ...) -> exit code, stdout, stderr. What it sets for its process goes."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments) -> Told:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return Told(ended.value.code or 0, *capsys.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("packs")
+
+
+@pytest.fixture(scope="module")
+def frames(tiny_table, tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("frames") / "frames.parquet"
+    tiny_table.write(file)
+    return file
+
+
+@pytest.fixture
+def changed(tiny_table, tmp_path):
+    """changed(f): a frame table on disk whose rows f has changed, however wrong they now are."""
+
+    def make(change) -> Path:
+        rows = change(tiny_table.frames.copy()).reset_index(drop=True)
+        table = FrameTable.build(rows, Taxonomy.load(), "x", check_splits=False)
+        (tmp_path / "changed").mkdir()
+        table.write(tmp_path / "changed" / "frames.parquet")
+        return tmp_path / "changed" / "frames.parquet"
+
+    return make
+
+
+def flags(**values) -> list[str]:
+    dotted = {name.replace("__", "."): value for name, value in values.items()}
+    return [part for name, v in {**SMALL, **dotted}.items() for part in (f"--{name}", str(v))]
+
+
+def crossing(rows: pd.DataFrame) -> pd.DataFrame:
+    """One frame of a test patient is in train."""
+    return rows.assign(split=rows["split"].mask(rows["frame_id"] == "tiny/p9_0", "train"))
+
+
+# --- what works --------------------------------------------------------------------------------
+
+MAPPING = """
+table = "frames.csv"
+root = "/"
+[columns]
+path = "file"
+patient = "pid"
+anatomy = "view"
+split = "part"
+[anatomy]
+"head" = "HCP"
+"""
+
+
+@pytest.fixture
+def clinic(tiny_table, tmp_path) -> Path:
+    """An own table and its mapping file, which is returned."""
+    own = tiny_table.frames[["path", "patient", "anatomy", "split"]].copy()
+    own["anatomy"] = own["anatomy"].replace("HCP", "head").fillna("")
+    own.columns = ["file", "pid", "view", "part"]
+    own.to_csv(tmp_path / "frames.csv", index=False)
+    (tmp_path / "clinic.toml").write_text(MAPPING)
+    return tmp_path / "clinic.toml"
+
+
+def test_an_own_table_becomes_a_frame_table(awcl, clinic, tmp_path, tiny_table):
+    told = awcl("frames", f"table={clinic}", "--out", tmp_path / "f.parquet")
+    assert told.code == 0 and "48 frames -> " in told.out
+    table = FrameTable.read(tmp_path / "f.parquet", Taxonomy.load())
+    assert sorted(table.frames["path"]) == sorted(tiny_table.frames["path"])
+    assert set(table.frames["anatomy"].dropna()) == {"4CH", "LVOT", "HCP", "FLP", "BG"}
+    assert set(table.frames["source"]) == {"clinic"}
+
+
+def test_private_names_come_with_a_word_about_the_key(awcl, clinic, tmp_path):
+    told = awcl("frames", f"table={clinic}", "--out", tmp_path / "f.parquet", "--private")
+    assert told.code == 0 and "f.key safe and apart" in told.out
+    frames = FrameTable.read(tmp_path / "f.parquet", Taxonomy.load()).frames
+    assert frames["patient"].str.fullmatch("[0-9a-f]{16}").all()
+
+
+def test_an_audit_says_3_where_something_leaks_and_0_once_it_is_mended(awcl, changed, tmp_path):
+    leaking, fixed = changed(crossing), tmp_path / "fixed.parquet"
+    told = awcl("audit", leaking)
+    assert told.code == 3 and "1 patients in two splits" in told.out
+    refused = awcl("audit", leaking, "--fix", fixed)
+    assert refused.code == 2 and not fixed.exists()
+    assert refused.err.startswith("awcl: the fix would move 3 of the test frames (27%)")
+    told = awcl("audit", leaking, "--fix", fixed, "--force")
+    assert told.code == 3 and f"48 frames -> {fixed}" in told.out
+    assert awcl("audit", fixed).code == 0
+
+
+def test_a_pack_is_made_once(awcl, frames, tmp_path):
+    for _ in range(2):
+        told = awcl("pack", frames, "--size", 32, "--packs", tmp_path / "packs")
+        assert told.code == 0 and "48 frames at 32 px -> " in told.out
+        folder = Path(told.out.split("-> ")[1].strip())
+        stamp = (folder / "PACK.json").stat().st_mtime_ns
+    assert stamp == (folder / "PACK.json").stat().st_mtime_ns
+    assert [p.name for p in (tmp_path / "packs").iterdir() if p.name != "seen"] == [folder.name]
+
+
+def test_a_frame_that_cannot_be_read_is_named_and_left_out(awcl, changed, tmp_path):
+    def lost(rows):
+        return rows.assign(path=rows["path"].mask(rows["frame_id"] == "tiny/p0_0", "/no/such.png"))
+
+    told = awcl("pack", changed(lost), "--size", 32, "--packs", tmp_path / "packs")
+    assert told.code == 0 and "47 frames" in told.out
+    assert "1 frames could not be read" in told.err and "  tiny/p0_0: " in told.err
+
+
+def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):
+    run, given = tmp_path / "run", ("--frames", frames, "--packs", packs)
+    told = awcl("pretrain", *given, "--out", run, *flags(pretrain__epochs=2))
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    assert lines[0].startswith("epoch   1/2  loss ") and " proxy " in lines[0]
+    assert lines[-1].startswith("2 epochs, val/proxy ") and lines[-1].endswith(f"-> {run}")
+    assert newest_checkpoint(run).name == "epoch_0002"
+
+    again = awcl("pretrain", *given, "--out", run, *flags(pretrain__epochs=2))
+    assert again.code == 0 and again.out.splitlines() == [lines[-1]], "nothing was left to train"
+    other = awcl("pretrain", *given, "--out", run, *flags(pretrain__epochs=2, seed=1))
+    assert other.code == 2 and "another run is in this folder (seed 0 there, 1" in other.err
+
+    out = tmp_path / "EVAL.json"
+    told = awcl("evaluate", run, *given, "--out", out)
+    assert told.code == 0, told.err
+    result = json.loads(out.read_text())
+    assert result["encoder"] == "epoch_0002" and result["backbone"] == "test_resnet"
+    assert f"{result['metrics']['macro_f1']:.3f}  [" in told.out
+    assert "planes of epoch_0002, level fine: 4CH, FLP, HCP, LVOT" in told.out
+
+
+def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(awcl, frames, packs, tmp_path):
+    run, given = tmp_path / "run", ("--frames", frames, "--packs", packs)
+    command = ("pretrain", *given, "--out", run, *flags(pretrain__epochs=2))
+    first = awcl(*command)
+    shutil.rmtree(run / "epoch_0002")
+    second = awcl(*command)
+    assert second.code == 0
+    shown = [line.split("images/s")[0].split()[:6] for line in first.out.splitlines()[1:2]]
+    assert [line.split()[:6] for line in second.out.splitlines()[:-1]] == shown
+
+
+def test_a_random_encoder_is_judged_on_chosen_frames(awcl, frames, packs):
+    told = awcl(
+        "evaluate", "random", "--frames", frames, "--packs", packs, "--where", "machine=A", *flags()
+    )
+    assert told.code == 0, told.err
+    assert told.out.startswith("planes of random, level fine: ")
+    assert "domain/machine/A/macro_f1" in told.out and "machine/B" not in told.out
+
+
+# --- what does not -----------------------------------------------------------------------------
+
+
+def refused(told: Told, said: str) -> None:
+    """One line on stderr for the user, no trace-back, not exit code 0."""
+    assert told.code not in (0, None)
+    lines = told.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("awcl: "), told.err
+    assert said in lines[0]
+    assert "Traceback" not in told.err
+
+
+def files(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (('"head" = "HCP"', '"head" = "HPC"'), "[anatomy] 'head': unknown anatomy name 'HPC'; did"),
+        (('"head" = "HCP"', ""), "unknown anatomy name 'head'"),
+        (('anatomy = "view"', 'anatomy = "label"'), "'label'"),
+        (('table = "frames.csv"', 'table = "frame.csv"'), "frame.csv: no such file"),
+    ],
+)
+def test_a_mapping_that_is_wrong_makes_no_table(awcl, clinic, tmp_path, edit, said):
+    clinic.write_text(MAPPING.replace(*edit))
+    before = files(tmp_path)
+    refused(awcl("frames", f"table={clinic}", "--out", tmp_path / "f.parquet"), said)
+    assert files(tmp_path) == before
+
+
+def test_a_patient_in_two_splits_of_an_own_table_is_refused(awcl, clinic, tmp_path):
+    own = pd.read_csv(tmp_path / "frames.csv")
+    own.loc[own["pid"] == "tiny/p9", "part"] = ["train", "test", "test", "test"]
+    own.to_csv(tmp_path / "frames.csv", index=False)
+    before = files(tmp_path)
+    told = awcl("frames", f"table={clinic}", "--out", tmp_path / "f.parquet")
+    refused(told, "this patient is in test and train")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (["fetal_plane_db=x"], "unknown source 'fetal_plane_db'; did you mean 'fetal_planes_db'"),
+        (["hc18"], "'hc18': give NAME=DIR, with NAME one of african_planes"),
+        (["hc18=a", "hc18=b"], "hc18 is given twice"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(awcl, tmp_path, sources, said):
+    refused(awcl("frames", *sources, "--out", tmp_path / "f.parquet"), said)
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"anatomy__ratio": 1.5}, "anatomy.ratio '1.5': Input should be less than or equal to 1"),
+        ({"anatomy__ratio": -0.5}, "anatomy.ratio '-0.5': Input should be greater than or equal"),
+        ({"pretrain__temperature": 0}, "pretrain.temperature '0': Input should be greater than 0"),
+        ({"pretrain__batch": 64}, "pretrain.batch 64 is larger than the 24 frames"),
+        ({"pretrain__epochs": "ten"}, "pretrain.epochs 'ten': Input should be a valid integer"),
+        ({"model__backbone": "resnet81"}, "model.backbone 'resnet81': no such timm model; nearest"),
+        ({"pretrain__method": "byol"}, "pretrain.method 'byol': choose one of groups, supervised"),
+        ({"data__recipe": "strong"}, "data.recipe 'strong': choose one of paper, ultrasound"),
+        ({"data__pretrain_where": "vendor=A"}, "unknown column 'vendor'"),
+        ({"data__pretrain_where": "machine"}, "'machine': give COLUMN=VALUE"),
+        ({"pretrain__workers": 2}, "pretrain.workers is 2, but 1 processes run"),
+        ({"device": "cuda"}, "device cuda: this machine has no CUDA device"),
+    ],
+)
+def test_a_configuration_that_is_wrong_starts_no_run(awcl, frames, packs, tmp_path, values, said):
+    if values.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    given = ("--frames", frames, "--packs", packs, "--out", tmp_path / "run")
+    refused(awcl("pretrain", *given, *flags(**values)), said)
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_empty_split_is_refused(awcl, changed, packs, tmp_path, split):
+    table = changed(lambda rows: rows[rows["split"] != split])
+    given = ("--frames", table, "--packs", packs)
+    before = files(tmp_path)
+    if split == "test":
+        out = tmp_path / "EVAL.json"
+        told = awcl("evaluate", "random", *given, "--out", out, *flags())
+    else:
+        told = awcl("pretrain", *given, "--out", tmp_path / "run", *flags())
+    refused(told, f"split '{split}' is empty")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["pack", "audit", "pretrain", "evaluate"])
+@pytest.mark.parametrize("content", [None, b"frame_id,path\n", b"PAR1 cut off"])
+def test_frames_that_are_no_table_are_refused(awcl, tmp_path, packs, command, content):
+    file = tmp_path / "frames.parquet"
+    if content is not None:
+        file.write_bytes(content)
+    before = files(tmp_path)
+    arguments = {
+        "pack": ("pack", file, "--packs", packs),
+        "audit": ("audit", file, "--fix", tmp_path / "fixed.parquet"),
+        "pretrain": ("pretrain", "--frames", file, "--out", tmp_path / "run"),
+        "evaluate": ("evaluate", "random", "--frames", file, *flags()),
+    }[command]
+    said = "no such file" if content is None else "not a Parquet file"
+    refused(awcl(*arguments), f"{file}: {said}; make one with `awcl frames`")
+    assert files(tmp_path) == before
+
+
+def test_a_patient_in_two_splits_is_refused_with_what_mends_it(awcl, changed, packs, tmp_path):
+    told = awcl(
+        "pretrain", "--frames", changed(crossing), "--packs", packs, "--out", tmp_path / "r"
+    )
+    refused(told, "this patient is in test and train; `awcl audit")
+    assert not (tmp_path / "r").exists()
+
+
+def test_packs_in_a_place_that_cannot_be_written_are_refused(awcl, frames, tmp_path):
+    (tmp_path / "file").write_text("")
+    told = awcl("pack", frames, "--size", 32, "--packs", tmp_path / "file" / "packs")
+    refused(told, f"Not a directory ({tmp_path / 'file'}")
+    told = awcl("pack", frames, "--size", 32, "--packs", "/proc/packs")
+    refused(told, "(/proc/")
+    assert files(tmp_path) == {tmp_path / "file"}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("nowhere", "nowhere: no checkpoint, run folder or weights file"),
+        (".", "no complete checkpoint in this folder"),
+        ("file.safetensors", "file.safetensors: not a safetensors file"),
+    ],
+)
+def test_an_encoder_that_is_none_is_refused(awcl, frames, packs, tmp_path, monkeypatch, what, said):
+    monkeypatch.chdir(tmp_path)
+    Path("file.safetensors").write_bytes(b"no weights")
+    refused(awcl("evaluate", what, "--frames", frames, "--packs", packs), said)
+
+
+def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
+    given = ("evaluate", "random", "--frames", frames, "--packs", packs, *flags())
+    refused(awcl(*given, "--task", "plane"), "task 'plane': choose one of planes")
+    refused(awcl(*given, "--where", "vendor=A"), "unknown column 'vendor'")
+    refused(awcl(*given, "--where", "machine"), "--where 'machine': give COLUMN=VALUE")
+
+
+def test_a_study_that_is_none_or_has_no_frames_is_refused(awcl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(awcl("study", "run", "plane"), "study 'plane': no such file, and no recipe; planes")
+    refused(awcl("study", "run", "planes"), "--frames FRAMES.parquet is needed")
+    refused(awcl("study", "run", "planes", "--as", "../up"), "--as: name '../up'")
+    refused(awcl("study", "status", "planes"), "results/planes: no study is stored here")
+    refused(awcl("study", "sync", "planes"), "no study is stored here")
+    assert files(tmp_path) == set()
+
+
+def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path):
+    StudyFolder(tmp_path / "s").accept({"name": "s", "id": "1", "axes": {}})
+    (tmp_path / "broken.db").write_bytes(b"no database" * 100)
+    uri = f"sqlite:///{tmp_path / 'broken.db'}"
+    told = awcl("study", "sync", "s", "--storage", tmp_path, "--tracking", uri)
+    assert told.code == 1 and told.out == ""
+    assert told.err.startswith(f"awcl: warning: MLflow at {uri}: ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["frames", "audit", "pack", "pretrain", "evaluate"]
+    + [f"study {action}" for action in ("run", "status", "evaluate", "sync")],
+)
+def test_every_command_has_help_with_an_example(awcl, command):
+    told = awcl(*command.split(), "--help")
+    assert told.code == 0 and f"example:\n  awcl {command} " in told.out

@@ -1,0 +1,198 @@
+"""What is stored: when a checkpoint counts as complete, and histories that a crash cut off."""
+
+import json
+import warnings
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from awcl import records
+from awcl.errors import InputError
+from awcl.records import StudyFolder, TrialFolder
+
+
+def checkpoint(run, epoch: int, epochs=None):
+    """A complete checkpoint with a history of `epochs` (default: all up to `epoch`)."""
+    folder = run / records.checkpoint_name(epoch)
+    folder.mkdir(parents=True)
+    (folder / records.ENCODER).write_bytes(b"weights of epoch %d" % epoch)
+    (folder / records.STATE).write_bytes(b"state")
+    rows = [{"epoch": n, "from": "checkpoint"} for n in epochs or range(1, epoch + 1)]
+    (folder / records.HISTORY).write_text(json.dumps({"epochs": rows}))
+    records.mark_complete(folder)
+    return folder
+
+
+def flip(file) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def cut(file) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def halve(file) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+BROKEN = [
+    ("encoder.safetensors", "unlink", "encoder.safetensors is missing"),
+    ("state.pt", "unlink", "state.pt is missing"),
+    ("history.json", "unlink", "history.json is missing"),
+    ("COMPLETE.json", "unlink", "COMPLETE.json: No such file"),
+    ("encoder.safetensors", cut, "encoder.safetensors has 17 bytes of 18"),
+    ("state.pt", flip, r"state.pt is corrupt \(sha256 differs\)"),
+    ("encoder.safetensors", flip, r"encoder.safetensors is corrupt \(sha256 differs\)"),
+    ("COMPLETE.json", halve, "COMPLETE.json: not a JSON file"),
+    ("COMPLETE.json", lambda f: f.write_text("[]"), "COMPLETE.json lists no files"),
+    ("COMPLETE.json", lambda f: f.write_text('{"files": []}'), "COMPLETE.json lists no files"),
+    ("COMPLETE.json", lambda f: f.write_text('{"files": {}}'), "COMPLETE.json lists no files"),
+    (
+        "COMPLETE.json",
+        lambda f: f.write_text('{"files": {"state.pt": 5}}'),
+        "COMPLETE.json lists no files",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "how", "said"), BROKEN)
+def test_a_broken_checkpoint_is_passed_with_a_warning(tmp_path, name, how, said):
+    older, newer = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    assert records.why_incomplete(newer) is None
+    assert records.newest_checkpoint(tmp_path) == newer
+    file = newer / name
+    file.unlink() if how == "unlink" else how(file)
+    assert records.why_incomplete(newer) is not None
+    with pytest.warns(UserWarning, match=f"epoch_0002 is set aside: .*{said}") as told:
+        assert records.newest_checkpoint(tmp_path) == older
+    assert "\n" not in str(told[0].message)
+
+
+def test_the_newest_is_found_whichever_launch_wrote_it(tmp_path):
+    checkpoint(tmp_path / "launch-2", 9)
+    newest = checkpoint(tmp_path / "launch-1", 10)
+    (tmp_path / "epoch_0011").write_text("a file, no folder")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert records.newest_checkpoint(tmp_path) == newest
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert records.newest_checkpoint(tmp_path / "absent") is None
+
+
+def test_the_digest_is_of_the_weights_alone(tmp_path):
+    one, two = checkpoint(tmp_path / "a", 1), checkpoint(tmp_path / "b", 1, epochs=[1, 2])
+    assert records.checkpoint_digest(one) == records.checkpoint_digest(two)
+    assert records.checkpoint_digest(one) != records.checkpoint_digest(checkpoint(tmp_path, 2))
+    assert len(records.checkpoint_digest(one)) == 12
+
+
+def test_history_is_merged_from_lines_and_checkpoint_in_order(tmp_path):
+    """The driver died after epoch 1; the workers went on to 3. Where both know, lines count."""
+    trial = TrialFolder(tmp_path)
+    trial.append_history({"epoch": 1, "from": "lines"})
+    checkpoint(trial.train / "launch", 3)
+    assert [(row["epoch"], row["from"]) for row in trial.history()] == [
+        (1, "lines"), (2, "checkpoint"), (3, "checkpoint"),
+    ]  # fmt: skip
+
+
+def test_an_epoch_that_is_told_twice_counts_once(tmp_path):
+    trial = TrialFolder(tmp_path)
+    for epoch in (1, 2, 2, 3, 2):
+        trial.append_history({"epoch": epoch})
+    assert [row["epoch"] for row in trial.history()] == [1, 2, 3]
+
+
+def test_a_new_trial_has_no_history(tmp_path):
+    assert TrialFolder(tmp_path / "absent").history() == []
+
+
+def test_after_a_line_that_was_cut_off_lines_go_on(tmp_path):
+    trial = TrialFolder(tmp_path)
+    trial.append_history({"epoch": 1})
+    trial.append_history({"epoch": 2, "loss": 1.25})
+    halved = (tmp_path / "history.jsonl").read_bytes()[:-8]
+    (tmp_path / "history.jsonl").write_bytes(halved)
+    assert [row["epoch"] for row in trial.history()] == [1]
+    trial.append_history({"epoch": 2, "loss": 1.25})
+    trial.append_history({"epoch": 3})
+    assert trial.history() == [{"epoch": 1}, {"epoch": 2, "loss": 1.25}, {"epoch": 3}]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.dictionaries(st.text(max_size=4), st.floats(0, 1) | st.text(max_size=6), max_size=3),
+            st.floats(0.01, 1),  # cut this share off the last line
+        ),
+        max_size=12,
+    )
+)
+def test_any_sequence_of_appends_and_cuts_keeps_every_earlier_line(tmp_path_factory, steps):
+    folder = StudyFolder(tmp_path_factory.mktemp("lines"))
+    file, whole, last_is_whole = folder.path / "decisions.jsonl", [], False
+    for step in steps:
+        if isinstance(step, dict):
+            folder.append_decision(step)
+            whole.append(step)
+            last_is_whole = True
+        elif last_is_whole:
+            text = file.read_bytes()
+            start = text.rstrip(b"\n").rfind(b"\n") + 1
+            file.write_bytes(text[: len(text) - max(2, int(step * (len(text) - start)))])
+            whole.pop()
+            last_is_whole = False
+        assert folder.decisions() == whole
+
+
+def test_what_a_trial_is_is_written_once_and_its_end_may_be_reopened(tmp_path):
+    trial = TrialFolder(tmp_path / "abc")
+    assert trial.done is None
+    trial.write_about({"key": "abc"})
+    trial.write_about({"key": "other"})
+    assert trial.about == {"key": "abc"} and trial.key == "abc"
+    trial.write_done("failed", epoch=2, reason="x")
+    assert trial.done == {"outcome": "failed", "epoch": 2, "reason": "x"}
+    trial.reopen()
+    trial.reopen()
+    assert trial.done is None
+
+
+def test_an_evaluation_is_known_by_task_settings_and_weights(tmp_path):
+    trial = TrialFolder(tmp_path)
+    folders = {
+        trial.evaluation(*of)
+        for of in [("planes", "s1", "w1"), ("planes", "s2", "w1"), ("planes", "s1", "w2")]
+    }
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "eval"}
+    assert all(folder.name.startswith("planes-") for folder in folders)
+
+
+def test_an_evaluation_counts_once_its_result_is_there(tmp_path):
+    trial = TrialFolder(tmp_path)
+    trial.evaluation("planes", "s", "w").mkdir(parents=True)
+    assert trial.evaluations() == []
+
+
+def test_trials_are_listed_by_key_and_only_where_they_say_what_they_are(tmp_path):
+    study = StudyFolder(tmp_path)
+    assert study.definition is None and list(study.trials()) == []
+    for key in ("b", "a"):
+        study.trial(key).write_about({"key": key})
+    study.trial("c").append_history({"epoch": 1})
+    assert [trial.key for trial in study.trials()] == ["a", "b"]
+    study.accept({"name": "s"})
+    assert study.definition == {"name": "s"}
+
+
+def test_a_damaged_definition_is_told_with_its_file(tmp_path):
+    (tmp_path / "STUDY.json").write_text("{")
+    with pytest.raises(InputError, match=r"STUDY\.json: not a JSON file"):
+        _ = StudyFolder(tmp_path).definition
