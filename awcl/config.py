@@ -175,3 +175,11 @@ def flat(config: Config, prefix: str = "") -> dict[str, Any]:
         else:
             out[f"{prefix}{name}"] = value
     return out
+
+
+def shown(config: TrialConfig) -> dict[str, Any]:
+    """`flat` for people: '-' for what a trial without anatomy labels does not read."""
+    values = flat(config)
+    if config.anatomy.ratio == 0:
+        values["anatomy.granularity"] = values["anatomy.ratio_unit"] = "-"
+    return values

@@ -9,6 +9,7 @@ STORAGE/packs/<digest>/
 """
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -71,13 +72,14 @@ def checkpoint_epoch(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("epoch_"))
 
 
-def newest_checkpoint(run: Path, up_to: int | None = None) -> Path | None:
+def newest_checkpoint(run: Path, after: int = 0, up_to: float = math.inf) -> Path | None:
     """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
 
-    up_to: the last epoch that counts.
+    Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
     """
-    for checkpoint in sorted(run.glob("**/epoch_*"), key=lambda path: path.name, reverse=True):
-        if not checkpoint.is_dir() or (up_to and checkpoint_epoch(checkpoint) > up_to):
+    found = [path for path in run.glob("**/epoch_*") if path.is_dir()]
+    for checkpoint in sorted(found, key=checkpoint_epoch, reverse=True):
+        if not after < checkpoint_epoch(checkpoint) <= up_to:
             continue
         reason = why_incomplete(checkpoint)
         if reason is None:
@@ -177,11 +179,13 @@ class TrialFolder:
         From history.jsonl and, where the driver died first, from the newest checkpoint.
         """
         by_epoch = {row["epoch"]: row for row in _lines(self.path / "history.jsonl")}
-        checkpoint, done = self.checkpoint(), self.done
+        done = self.done
+        last = done["epoch"] if done else math.inf
+        known = max(by_epoch, default=0)
+        checkpoint = newest_checkpoint(self.train, after=known, up_to=last)
         if checkpoint is not None:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
                 by_epoch.setdefault(row["epoch"], row)
-        last = done["epoch"] if done else max(by_epoch, default=0)
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
 
     def append_history(self, metrics: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from awcl.config import TrialConfig, flat, parse
+from awcl.config import TrialConfig, parse, shown
 from awcl.records import StudyFolder, TrialFolder
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # clinical machines speak to no one
@@ -61,29 +61,28 @@ class Tracker:
 
     @_warns
     def sync(self) -> None:
-        """Everything that storage holds of the study."""
-        self._parent()
-        for trial in self.study.trials():
+        """Everything that storage holds of the study; what is pending counts as interrupted."""
+        trials = list(self.study.trials())
+        for trial in trials:
             self._trial(trial)
+        for trial in trials:
+            if trial.done is None and trial.history():
+                run = self._run(trial)
+                self._client.set_tag(run, "awcl.outcome", "interrupted")
+                self._client.set_terminated(run, "KILLED", end_time=_end(trial))
+        complete = all(trial.done is not None for trial in trials)
+        self._client.set_terminated(self._parent(), "FINISHED" if complete else "KILLED")
+
+    @_warns
+    def start(self) -> None:
+        """The study is running from now on, until the next `sync`."""
+        self._client.update_run(self._parent(), status="RUNNING")
 
     @_warns
     def trial(self, trial: TrialFolder) -> None:
         """What storage holds of one trial and MLflow does not yet."""
         if time.monotonic() >= self._again:
             self._trial(trial)
-
-    @_warns
-    def finish(self, complete: bool) -> None:
-        """Closes the parent run, and the runs of trials that are still pending as interrupted."""
-        if self.failed:
-            for trial in self.study.trials():
-                self._trial(trial)
-        for trial in self.study.trials():
-            if trial.done is None and trial.history():
-                run = self._run(trial)
-                self._client.set_tag(run, "awcl.outcome", "interrupted")
-                self._client.set_terminated(run, "KILLED")
-        self._client.set_terminated(self._parent(), "FINISHED" if complete else "KILLED")
 
     # --- the MLflow side -------------------------------------------------------------------
 
@@ -111,53 +110,62 @@ class Tracker:
             return found.experiment_id
         database = _sqlite_file(self.uri)
         location = (database.parent / "mlartifacts" / name).as_uri() if database else None
-        return self._client.create_experiment(name, artifact_location=location)
+        kind = {
+            "mlflow.experimentKind": "custom_model_development"
+        }  # which pages the UI opens with
+        return self._client.create_experiment(name, artifact_location=location, tags=kind)
 
     def _parent(self) -> str:
         definition = self.study.definition
-        return self._find_or_start("study", definition["name"], {"awcl.study": definition["name"]})
+        tags = {"awcl.study": definition["name"]}
+        return self._find_or_create("study", definition["name"], tags, start=None)
 
     def _run(self, trial: TrialFolder) -> str:
         parent = self._parent()
         tags = {"mlflow.parentRunId": parent, "awcl.study": self.study.definition["name"]}
-        return self._find_or_start(trial.key, _run_name(self.study, trial), tags)
+        first = next(iter(trial.history()), None)
+        start = first and int((first["time"] - first.get("seconds", 0)) * 1000)
+        return self._find_or_create(trial.key, _run_name(self.study, trial), tags, start)
 
-    def _find_or_start(self, key: str, name: str, tags: dict[str, str]) -> str:
-        """The one run of this key and study; a run that had ended is open again."""
+    def _find_or_create(self, key: str, name: str, tags: dict[str, str], start: int | None) -> str:
+        """The one run of this key and study."""
         if key not in self._runs:
             experiment, study_id = self._experiment(), self.study.definition["id"]
             found = self._client.search_runs(
                 [experiment], f"tags.`awcl.key` = '{key}' and tags.`awcl.id` = '{study_id}'"
             )
-            if found:
-                self._runs[key] = found[0].info.run_id
-            else:
+            if not found:
                 tags = {**tags, "awcl.key": key, "awcl.id": study_id}
-                run = self._client.create_run(experiment, run_name=name, tags=tags)
-                self._runs[key] = run.info.run_id
-            self._client.update_run(self._runs[key], status="RUNNING")
+                made = self._client.create_run(experiment, start, tags, run_name=name)
+                found = [made]
+            self._runs[key] = found[0].info.run_id
         return self._runs[key]
 
     def _trial(self, trial: TrialFolder) -> None:
-        run = self._run(trial)
-        held = self._client.get_run(run).data
-        if not held.params:
-            self._log_params(run, trial)
-        self._log_history(run, trial, int(held.metrics.get("epoch", 0)))
-        self._log_evaluations(run, trial, held.metrics)
         done = trial.done
-        if done is not None:
-            self._client.set_tag(run, "awcl.outcome", done["outcome"])
-            if done.get("reason"):
-                self._client.set_tag(run, "awcl.reason", done["reason"][:5000])
-            self._client.set_terminated(run, STATUS[done["outcome"]])
+        if done is None and not trial.history():
+            return  # nothing to tell yet
+        run = self._run(trial)
+        held = self._client.get_run(run)
+        if not held.data.params:
+            self._log_params(run, trial)
+        self._log_history(run, trial, int(held.data.metrics.get("epoch", 0)))
+        self._log_evaluations(run, trial, held.data.metrics)
+        if done is None:
+            if held.info.status != "RUNNING":
+                self._client.update_run(run, status="RUNNING")
+            return
+        self._client.set_tag(run, "awcl.outcome", done["outcome"])
+        if done.get("reason"):
+            self._client.set_tag(run, "awcl.reason", done["reason"][:5000])
+        self._client.set_terminated(run, STATUS[done["outcome"]], end_time=_end(trial))
 
     def _log_params(self, run: str, trial: TrialFolder) -> None:
         from mlflow.entities import Param
 
         about = trial.about
-        config = flat(parse(TrialConfig, about["config"], trial.key))
-        params = {**config, "pack": about["pack"], "taxonomy": about["taxonomy"]}
+        config = parse(TrialConfig, about["config"], trial.key)
+        params = {**shown(config), "pack": about["pack"], "taxonomy": about["taxonomy"]}
         self._client.log_batch(run, params=[Param(k, str(v)) for k, v in params.items()])
 
     def _log_history(self, run: str, trial: TrialFolder, logged: int) -> None:
@@ -168,11 +176,11 @@ class Tracker:
 
     def _log_evaluations(self, run: str, trial: TrialFolder, held: dict[str, float]) -> None:
         for folder, found in trial.evaluations():
-            metrics = {f"test/{found['task']}/{k}": v for k, v in found["metrics"].items()}
+            metrics = {f"test/{found['name']}/{k}": v for k, v in found["metrics"].items()}
             if any(_name(name) not in held for name in metrics):
-                self._log(run, metrics, int(found["time"] * 1000), found["epoch"])
-                for file in sorted(folder.iterdir()):
+                for file in sorted(folder.iterdir()):  # first, for the metrics say that it is done
                     self._client.log_artifact(run, str(file), artifact_path=folder.name)
+                self._log(run, metrics, int(found["time"] * 1000), found["epoch"])
 
     def _log(self, run: str, values: dict[str, Any], millis: int, step: int) -> None:
         from mlflow.entities import Metric
@@ -182,9 +190,15 @@ class Tracker:
         self._client.log_batch(run, metrics=rows)
 
 
+def _end(trial: TrialFolder) -> int | None:
+    """When its last epoch ended, in milliseconds; None = now."""
+    history = trial.history()
+    return int(history[-1]["time"] * 1000) if history else None
+
+
 def _run_name(study: StudyFolder, trial: TrialFolder) -> str:
     """The trial by what sets it apart: the axes of the study and the seed."""
-    config = flat(parse(TrialConfig, trial.about["config"], trial.key))
+    config = shown(parse(TrialConfig, trial.about["config"], trial.key))
     axes = [*study.definition["axes"], "seed"]
     return " ".join(f"{axis.rpartition('.')[2]}={config[axis]}" for axis in axes)
 

@@ -66,6 +66,7 @@ def row(epoch: int) -> dict:
 def evaluated(trial: TrialFolder, settings: str = "s", score: float = 0.5) -> None:
     result = {
         "task": "planes",
+        "name": "planes",
         "epoch": 3,
         "time": 2000.0,
         "metrics": {"macro_f1": score, "macro_f1/low": 0.25, "class/4CH & LVOT/f1": 0.75},
@@ -166,7 +167,7 @@ def test_what_came_meanwhile_is_added_in_the_trials_own_run(uri, study):
         train(trial, epoch)
         without_warnings(live.trial, trial)
     first = runs(uri)["k1"].info.run_id
-    without_warnings(live.finish, False)
+    without_warnings(live.sync)
     assert runs(uri)["k1"].info.status == "KILLED"
 
     resumed = Tracker(uri, study)
@@ -204,20 +205,19 @@ def test_an_empty_database_is_filled_with_the_same(uri, study, empty_database, t
             train(trial, epoch)
             live.trial(trial)
         if epoch == 2:
-            live.finish(False)
+            live.sync()
             live = Tracker(uri, study)
     one.write_done("finished", epoch=3)
     two.write_done("stopped", epoch=3, reason="below the cutoff")
     for trial in (one, two):
         evaluated(trial)
         live.trial(trial)
-    live.finish(True)
+    live.sync()
 
     shutil.copy(empty_database, tmp_path / "rebuilt.db")
     rebuilt = f"sqlite:///{tmp_path / 'rebuilt.db'}"
     tracker = Tracker(rebuilt, study)
     tracker.sync()
-    tracker.finish(True)
     assert points(rebuilt) == points(uri) and len(points(uri)) == 30
     for key, run in runs(uri).items():
         other = runs(rebuilt)[key]
@@ -235,9 +235,9 @@ def test_each_end_has_its_status_and_its_reason(uri, study):
     add(study, "k4", 2)
     add(study, "k5")
     tracker = Tracker(uri, study)
-    without_warnings(tracker.sync)
+    without_warnings(tracker.trial, study.trial("k4"))
     assert runs(uri)["k4"].info.status == "RUNNING"
-    without_warnings(tracker.finish, False)
+    without_warnings(tracker.sync)
     found = runs(uri)
     ends = {key: (r.info.status, r.data.tags.get("awcl.outcome")) for key, r in found.items()}
     assert ends == {
@@ -246,11 +246,14 @@ def test_each_end_has_its_status_and_its_reason(uri, study):
         "k2": ("KILLED", "stopped"),
         "k3": ("FAILED", "failed"),
         "k4": ("KILLED", "interrupted"),
-        "k5": ("RUNNING", None),
     }
     assert found["k2"].data.tags["awcl.reason"] == "below the cutoff"
     assert found["k3"].data.tags["awcl.reason"].startswith("out of memory")
-    without_warnings(tracker.finish, True)
+    for key in ("k4", "k5"):
+        study.trial(key).write_done("finished", epoch=2)
+    without_warnings(tracker.start)
+    assert runs(uri)["study"].info.status == "RUNNING"
+    without_warnings(tracker.sync)
     assert runs(uri)["study"].info.status == "FINISHED"
 
 
@@ -292,7 +295,7 @@ def test_what_cannot_be_reached_is_a_warning_and_no_error(study, unreachable, ki
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     trial = add(study, "k1", 1)
     tracker = Tracker(unreachable[kind], study)
-    for do, args in ((tracker.sync, ()), (tracker.finish, (True,))):
+    for do, args in ((tracker.sync, ()), (tracker.start, ())):
         with pytest.warns(UserWarning, match="the study goes on, `awcl study sync`") as told:
             do(*args)
         assert all("\n" not in str(warning.message) for warning in told)
@@ -313,7 +316,7 @@ def test_a_server_that_is_away_is_not_asked_every_epoch_and_catches_up_at_the_en
     train(trial, 2)
     without_warnings(tracker.trial, trial)
     assert runs(uri) == {}, "within the pause it is not tried"
-    without_warnings(tracker.finish, False)
+    without_warnings(tracker.sync)
     assert [p[2] for p in points(uri) if p[1] == "loss"] == [1, 2]
 
     later = time.monotonic() + tracking.PAUSE

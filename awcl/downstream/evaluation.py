@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awcl.config import Config
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.encoder import Encoder
@@ -18,13 +17,14 @@ DOMAIN = ["source", "machine", "site", "trimester"]
 
 
 def evaluate(
-    encoder: Encoder, settings: Config, pack: FramePack, taxonomy: Taxonomy
+    encoder: Encoder, settings: tasks.TaskSettings, pack: FramePack, taxonomy: Taxonomy
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The result of a task, ready for EVAL.json, and its predictions, one row a test frame."""
     task = tasks.build(settings, pack, taxonomy)
     metrics = dict(task.run(encoder))
     result = {
         "task": settings.task,
+        "name": settings.name,
         "settings": settings.model_dump(mode="json"),
         "pack": pack.digest,
         "backbone": encoder.backbone,

@@ -41,15 +41,14 @@ def execute(plan: Plan, tracker: Tracker) -> None:
         _close_what_ended(plan)
         if not plan.pending and not any(True for _ in plan.missing_evaluations()):
             return
-        complete = False
+        tracker.start()
         try:
             with ray_session():
                 if plan.pending:
                     _train(plan, tracker)
                 evaluate_missing(plan, tracker)
-            complete = not plan.pending
         finally:
-            tracker.finish(complete)
+            tracker.sync()
 
 
 @contextmanager
@@ -264,7 +263,7 @@ def evaluate_missing(plan: Plan, tracker: Tracker) -> None:
                 ray.get(done[0])
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().splitlines()[-1]
-                failed.append(f"{evaluation.settings.task} of {evaluation.trial.key}: {reason}")
+                failed.append(f"{evaluation.settings.name} of {evaluation.trial.key}: {reason}")
             tracker.trial(evaluation.trial.folder)
             bar.update()
     if failed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awcl import hashing
-from awcl.config import Config, TrialConfig
+from awcl.config import TrialConfig
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
 from awcl.data.table import FrameTable
@@ -42,7 +42,7 @@ class Evaluation:
     """One evaluation to do: of a trial's last complete checkpoint, by a task."""
 
     trial: Trial
-    settings: Config
+    settings: tasks.TaskSettings
     checkpoint: Path
     folder: Path
 
@@ -72,7 +72,7 @@ class Plan:
                 settings = tasks.settings(task)
                 digest = hashing.of_json(settings.model_dump(mode="json"))
                 folder = trial.folder.evaluation(
-                    settings.task, digest, checkpoint_digest(checkpoint)
+                    settings.name, digest, checkpoint_digest(checkpoint)
                 )
                 if not (folder / "EVAL.json").is_file():
                     yield Evaluation(trial, settings, checkpoint, folder)

@@ -65,8 +65,10 @@ class Study(Config):
 
     @model_validator(mode="after")
     def _sound(self) -> "Study":
-        for task in self.tasks:
-            tasks.settings(task)
+        names = [tasks.settings(task).name for task in self.tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two tasks are called {name!r}; give each a `name`")
         expand(self)
         return self
 

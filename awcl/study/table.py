@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from awcl.config import TrialConfig, flat, parse
+from awcl.config import TrialConfig, parse, shown
 from awcl.records import StudyFolder, TrialFolder
 
 
@@ -47,12 +47,10 @@ class _Row:
         self.proxy = history[-1]["val/proxy"] if history else float("-inf")
         self.shown = f"{self.proxy:.3f}" if history else "-"
         self.epochs = f"{len(history)}/{self.config.pretrain.epochs}"
-        self.scores = {found["task"]: found["metrics"] for _, found in trial.evaluations()}
+        self.scores = {found["name"]: found["metrics"] for _, found in trial.evaluations()}
 
     def values(self, axes: list[str]) -> list[str]:
-        config = flat(self.config)
-        if self.config.anatomy.ratio == 0:
-            config["anatomy.granularity"] = "-"  # it reads no anatomy
+        config = shown(self.config)
         return [str(config[axis]) for axis in axes]
 
     def tests(self, tasks: list[str]) -> list[str]:

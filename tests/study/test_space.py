@@ -169,7 +169,7 @@ FIRST = {"axes": {"anatomy.ratio": [0, 1]}, "seeds": [0], "tasks": ["planes"]}
         {},
         {"axes": {"anatomy.ratio": [0, 0.5, 1]}},
         {"seeds": [1, 0]},
-        {"tasks": ["planes", {"task": "planes", "level": "coarse"}]},
+        {"tasks": ["planes", {"task": "planes", "name": "coarse_planes", "level": "coarse"}]},
         {"resources": Resources(cpus=2, concurrent=1)},
     ],
 )
@@ -213,3 +213,8 @@ def test_other_frames_at_the_same_size_are_refused_and_another_size_is_growth():
 def test_a_definition_read_back_from_json_is_no_difference():
     made = study(**FIRST, early_stopping=EarlyStopping(grace=2, reduction=3))
     check_growth(stored(made), stored(Study.model_validate_json(made.model_dump_json())))
+
+
+def test_two_tasks_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="two tasks are called 'planes'; give each a `name`"):
+        study(tasks=["planes", {"task": "planes", "level": "coarse"}])

@@ -29,7 +29,7 @@ def add(tmp_path):
         if score is not None:
             names = ("macro_f1", "macro_f1/low", "macro_f1/high")
             metrics = dict(zip(names, score, strict=True))
-            result = {"task": "planes", "metrics": metrics}
+            result = {"name": "planes", "metrics": metrics}
             write_evaluation(trial.evaluation("planes", "s", "w"), result, pd.DataFrame({"a": [1]}))
         return study
 

@@ -1,6 +1,6 @@
 """Downstream tasks: one file each, found by name.
 
-A file `NAME.py` here that defines `Settings` (a Config whose field `task` is its name) and `Task`
+A file `NAME.py` here that defines `Settings` (a TaskSettings) and `Task`
 (the contract below) is a task; declaring it in a study is all that it needs.
 """
 
@@ -10,12 +10,26 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pandas as pd
+from pydantic import Field, model_validator
 
 from awcl.config import Config, parse
 from awcl.data.pack import FramePack
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
+
+
+class TaskSettings(Config):
+    """What every task's `Settings` begins with."""
+
+    task: str
+    name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$")
+    """What its results are called; default the task's name. Two of a kind need two names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        return {**data, "name": data.get("name") or data.get("task")}
 
 
 class Task(Protocol):
@@ -34,7 +48,7 @@ class Task(Protocol):
         ...
 
 
-def settings(data: dict[str, Any] | str) -> Config:
+def settings(data: dict[str, Any] | str) -> TaskSettings:
     """Checked settings of a task from its name, or from a dictionary with `task` in it."""
     data = {"task": data} if isinstance(data, str) else data
     known = [module.name for module in pkgutil.iter_modules(__path__)]
@@ -43,7 +57,7 @@ def settings(data: dict[str, Any] | str) -> Config:
     return parse(_module(data["task"]).Settings, data, f"task {data['task']}")
 
 
-def build(settings: Config, pack: FramePack, taxonomy: Taxonomy) -> Task:
+def build(settings: TaskSettings, pack: FramePack, taxonomy: Taxonomy) -> Task:
     """The task on these frames. Raises InputError where they do not allow it."""
     return _module(settings.task).Task(settings, pack, taxonomy)
 

@@ -6,18 +6,18 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from awcl.config import Config
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import scores
 from awcl.downstream.classification import Problem, finest_level
+from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder, features
 from awcl.taxonomy import Taxonomy
 
 SUMMARY = {"macro_f1": scores.macro_f1, "balanced_accuracy": scores.balanced_accuracy}
 
 
-class Settings(Config):
+class Settings(TaskSettings):
     task: Literal["planes"] = "planes"
     where: dict[str, str | list[str]] = {}
     """Frames that take part, e.g. {"source": "!hc18"}."""
