@@ -181,5 +181,5 @@ def shown(config: TrialConfig) -> dict[str, Any]:
     """`flat` for people: '-' for what a trial without anatomy labels does not read."""
     values = flat(config)
     if config.anatomy.ratio == 0:
-        values["anatomy.granularity"] = values["anatomy.ratio_unit"] = "-"
+        values["anatomy.granularity"] = "-"
     return values

@@ -24,7 +24,7 @@ def study() -> Study:
         base=TrialConfig(
             model=ModelConfig(backbone="resnet10t"),
             anatomy=AnatomyConfig(granularity="coarse"),
-            pretrain=PretrainConfig(epochs=30, batch=32, warmup=2),
+            pretrain=PretrainConfig(epochs=24, batch=32, warmup=2),
             data=DataConfig(size=64, pretrain_where=PLANE_SETS),
         ),
         axes={"anatomy.ratio": [0.0, 0.5, 1.0], "pretrain.temperature": [0.1, 0.5]},

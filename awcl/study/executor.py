@@ -69,6 +69,8 @@ def ray_session() -> Iterator[None]:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables; ours says more in fewer lines
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # A trial is 7 processes, most of them idle; else the raylet warns of them on small machines.
+    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
     if ray.is_initialized():
         yield
         return
@@ -99,7 +101,9 @@ def _train(plan: Plan, tracker: Tracker) -> None:
     driver = DRIVER if "TRAIN_DRIVER" in ray.cluster_resources() else DRIVER_WITHOUT_OURS
     asha = _restored_asha(plan)
     experiment = plan.folder.path / "tune"
-    with tqdm(total=sum(t.config.pretrain.epochs for t in pending), unit="epoch") as bar:
+    print(f"{len(pending)} trials to run, {_concurrent(plan, driver)} at a time", flush=True)
+    epochs = sum(trial.config.pretrain.epochs for trial in pending)
+    with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:
         recorder = Recorder(plan, tracker, asha, bar)
         tune.Tuner(
             tune.with_resources(worker.drive, driver),
@@ -163,7 +167,7 @@ class Recorder(tune.Callback):
     def __init__(self, plan: Plan, tracker: Tracker, asha: Asha | None, bar: tqdm):
         self.trials = {trial.key: trial for trial in plan.trials}
         self.tracker, self.asha, self.bar = tracker, asha, bar
-        self.best = float("-inf")
+        self.best, self.ended = float("-inf"), 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles callbacks for Tuner.restore, which is not used
@@ -195,12 +199,13 @@ class Recorder(tune.Callback):
         self._ended(stored)
 
     def _ended(self, stored: Trial) -> None:
-        done = stored.folder.done
-        self.bar.total -= stored.config.pretrain.epochs - done["epoch"]
-        self.bar.refresh()
-        if done["outcome"] != "finished":
-            self.bar.write(f"trial {stored.key} {done['outcome']}: {done['reason']}")
         self.tracker.trial(stored.folder)
+        done, self.ended = stored.folder.done, self.ended + 1
+        if self.bar.total is not None:  # None without a terminal
+            self.bar.total -= stored.config.pretrain.epochs - done["epoch"]
+        self.bar.refresh()
+        why = done.get("reason") or f"{done['epoch']} epochs"
+        self.bar.write(f"trial {stored.key} ({self.ended} ended) {done['outcome']}: {why}")
 
 
 def _restored_asha(plan: Plan) -> Asha | None:
@@ -255,7 +260,7 @@ def evaluate_missing(plan: Plan, tracker: Tracker) -> None:
     task = remote(worker.evaluate_job)
     waiting = {task.remote(worker.evaluation_job(e), asked.cpus): e for e in missing}
     failed = []
-    with tqdm(total=len(missing), desc="evaluating", unit="evaluation") as bar:
+    with tqdm(total=len(missing), desc="evaluating", unit="evaluation", disable=None) as bar:
         while waiting:
             done, _ = ray.wait(list(waiting), num_returns=1)
             evaluation = waiting.pop(done[0])
