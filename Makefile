@@ -18,6 +18,9 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt pyproj
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Real images, where they are: AWCL_TEST_DATA, or ../shared/data beside this checkout.
+export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
+
 test: install lint
 	$(BIN)/pytest
 

@@ -142,10 +142,12 @@ def _study_parsers(commands_: Any, command: Callable) -> None:
         c = command(actions, name, run, summary, example)
         c.add_argument("name", metavar="NAME_OR_FILE")
         c.add_argument("--storage", default="results", metavar="DIR", help="default ./results")
-        c.add_argument("--tracking", metavar="URI", help="MLflow; default SQLite in the storage")
-        c.add_argument("--frames", metavar="FRAMES.parquet")
-        c.add_argument("--packs", metavar="DIR", help="default STORAGE/packs")
-        c.add_argument("--as", dest="rename", metavar="NEWNAME", help="store under another name")
+        if name != "status":
+            c.add_argument("--tracking", metavar="URI", help="MLflow; default SQLite in storage")
+        if name in ("run", "evaluate"):
+            c.add_argument("--frames", metavar="FRAMES.parquet")
+            c.add_argument("--packs", metavar="DIR", help="default STORAGE/packs")
+            c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
 
 
 def _taxonomy_flag(command: argparse.ArgumentParser) -> None:

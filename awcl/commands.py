@@ -21,16 +21,14 @@ def frames(options: argparse.Namespace) -> int:
     from awcl.data import sources
     from awcl.taxonomy import Taxonomy
 
-    folders: dict[str, Path] = {}
+    folders: list[tuple[str, Path]] = []
     for given in options.sources:
         name, equals, folder = given.partition("=")
         if not equals or not folder:
             raise InputError(
                 f"{given!r}: give NAME=DIR, with NAME one of {', '.join(sources.names())}"
             )
-        if name in folders:
-            raise InputError(f"{name} is given twice")
-        folders[name] = Path(folder)
+        folders.append((name, Path(folder)))
     table, notes = sources.frames(folders, Taxonomy.load(options.taxonomy))
     out = Path(options.out)
     if options.private:
@@ -86,11 +84,12 @@ def pretrain(options: argparse.Namespace) -> int:
     from awcl.downstream.proxy import Proxy
     from awcl.pretrain import machine
     from awcl.pretrain.loop import pretrain as run_loop
+    from awcl.pretrain.methods import canonical
     from awcl.pretrain.reporter import FolderReporter
     from awcl.pretrain.trial import about
     from awcl.taxonomy import Taxonomy
 
-    config = _config(TrialConfig, options).canonical()
+    config = canonical(_config(TrialConfig, options))
     run = _config(RunConfig, options)
     taxonomy = Taxonomy.load(config.anatomy.taxonomy)
     packed = find_or_build(_table(options, taxonomy), config.data.size, _packs(options))
@@ -139,19 +138,21 @@ def evaluate(options: argparse.Namespace) -> int:
 def study_run(options: argparse.Namespace) -> int:
     plan, tracker = _study(options)
     from awcl.study import executor  # seconds, so after what can be refused
+    from awcl.study.plan import held
 
-    done_before = not plan.pending and not any(True for _ in plan.missing_evaluations())
-    if done_before:
-        print("every trial is done and evaluated; nothing to run")
-    executor.execute(plan, tracker)
+    with held(plan):
+        if plan.done:
+            print("every trial is done and evaluated; nothing to run")
+        executor.execute(plan, tracker)
     return _tell_study(plan, tracker)
 
 
 def study_evaluate(options: argparse.Namespace) -> int:
     from awcl.study import executor
+    from awcl.study.plan import held
 
     plan, tracker = _study(options)
-    with executor.only_driver(plan.folder), executor.ray_session():
+    with held(plan), executor.ray_session():
         executor.evaluate_missing(plan, tracker)
     return _tell_study(plan, tracker)
 
@@ -225,8 +226,11 @@ def _study(options: argparse.Namespace) -> tuple[Any, Any]:
 
 def _stored_study(options: argparse.Namespace) -> Any:
     from awcl.records import StudyFolder
+    from awcl.study import recipes
 
-    folder = StudyFolder(Path(options.storage).absolute() / Path(options.name).stem)
+    folder = StudyFolder(Path(options.storage).absolute() / options.name)
+    if options.name.endswith(".py"):
+        folder = StudyFolder(folder.path.parent / recipes.load(options.name).name)
     if folder.definition is None:
         raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
     return folder
@@ -243,7 +247,9 @@ def _tell_study(plan: Any, tracker: Any) -> int:
 
 
 def _tracking(options: argparse.Namespace) -> str:
-    return options.tracking or f"sqlite:///{Path(options.storage).absolute() / 'mlflow.db'}"
+    given = options.tracking or f"sqlite:///{Path(options.storage) / 'mlflow.db'}"
+    kind, _, file = given.partition("sqlite:///")  # a relative file would be another one elsewhere
+    return given if kind or not file else f"sqlite:///{Path(file).absolute()}"
 
 
 def _epoch_line(config: Any) -> Callable[[dict[str, Any]], None]:

@@ -3,9 +3,17 @@
 Every field is a command-line flag by its dotted name (`--pretrain.temperature 0.1`).
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from awcl.errors import InputError
 
@@ -14,6 +22,20 @@ class Config(BaseModel):
     """Immutable; an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _sorted_values(where: Any) -> Any:
+    """One form for equal filters: a list of values, sorted, without doubles."""
+    if not isinstance(where, dict):
+        return where
+    lists = {k: [v] if isinstance(v, str) else v for k, v in where.items()}
+    return {
+        k: sorted(set(v)) if isinstance(v, list | tuple) else v for k, v in sorted(lists.items())
+    }
+
+
+Where = Annotated[dict[str, list[str]], BeforeValidator(_sorted_values)]
+"""Column -> values that a frame may have there; '!x' = not x (awcl.data.table.rows_where)."""
 
 
 class ModelConfig(Config):
@@ -61,7 +83,7 @@ class DataConfig(Config):
     """Augmentations of a view: ultrasound or paper (awcl/data/views.py)."""
     sampler: Literal["uniform", "partners"] = "uniform"
     """partners: each drawn frame brings one other frame of its group."""
-    pretrain_where: dict[str, str | list[str]] = {}
+    pretrain_where: Where = {}
     """Train frames that may be pre-trained on, e.g. {"trimester": "second", "source": "!hc18"}."""
 
 
@@ -72,7 +94,7 @@ class TrialConfig(Config):
     anatomy: AnatomyConfig = AnatomyConfig()
     pretrain: PretrainConfig = PretrainConfig()
     data: DataConfig = DataConfig()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _fits(self) -> "TrialConfig":
@@ -82,27 +104,6 @@ class TrialConfig(Config):
         if self.pretrain.method == "supervised" and self.anatomy.ratio == 0:
             raise ValueError("anatomy.ratio 0 leaves the supervised method no label to learn from")
         return self
-
-    def canonical(self) -> "TrialConfig":
-        """The same trial with every field that it does not read at its default.
-
-        Ratio 0 is `self`, and `self` reads no anatomy (it has ratio 0); so equal trials become
-        equal here.
-        """
-        anatomy, pretrain = self.anatomy, self.pretrain
-        if anatomy.ratio == 1:
-            anatomy = with_defaults(anatomy, "ratio_unit")
-        if pretrain.method == "supervised":
-            pretrain = with_defaults(pretrain, "positives", "temperature")
-        elif pretrain.method == "groups":
-            if pretrain.positives in ("anatomy", "hierarchical") and anatomy.ratio == 0:
-                pretrain = pretrain.model_copy(update={"positives": "self"})
-            if pretrain.positives in ("self", "patient", "scan"):
-                anatomy = with_defaults(anatomy, "ratio_unit", "granularity")
-                anatomy = anatomy.model_copy(update={"ratio": 0.0})
-            if pretrain.positives == "hierarchical":
-                anatomy = with_defaults(anatomy, "granularity")
-        return self.model_copy(update={"anatomy": anatomy, "pretrain": pretrain})
 
     @field_validator("seed", mode="before")
     @classmethod
@@ -182,4 +183,6 @@ def shown(config: TrialConfig) -> dict[str, Any]:
     values = flat(config)
     if config.anatomy.ratio == 0:
         values["anatomy.granularity"] = "-"
+    if config.pretrain.positives in ("patient", "scan"):
+        values["anatomy.ratio"] = "-"
     return values

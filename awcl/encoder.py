@@ -144,15 +144,17 @@ def find_encoder(what: str, backbone: str, size: int) -> tuple[Encoder, str]:
 def features(encoder: Encoder, pack: FramePack, rows: np.ndarray, batch: int = 128) -> np.ndarray:
     """(len(rows), width) float32 features of whole frames, BatchNorm in evaluation mode.
 
-    In float32 throughout, so that a judgement does not depend on a processor's bfloat16.
+    In float32 throughout (no bfloat16, no TF32), so that a judgement depends less on the machine.
     """
     device = next(encoder.parameters()).device
-    was_training = encoder.training
+    was_training, tf32 = encoder.training, torch.backends.cudnn.allow_tf32
     encoder.eval()
+    torch.backends.cudnn.allow_tf32 = False
     parts = []
     for start in range(0, len(rows), batch):
         views = np.stack([pack.evaluation_view(row) for row in rows[start : start + batch]])
         x = torch.from_numpy(views)[:, None].to(device, memory_format=torch.channels_last)
         parts.append(encoder(x).float().cpu().numpy())
     encoder.train(was_training)
+    torch.backends.cudnn.allow_tf32 = tf32
     return np.concatenate(parts)

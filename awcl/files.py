@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from awcl.errors import InputError
@@ -33,13 +33,19 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """Yields a new hidden folder in `parent`; `put_in_place` gives it its name, else it goes."""
     part = Path(parent) / f".{uuid.uuid4().hex[:12]}.part"
     part.mkdir(parents=True)
-    for old in Path(parent).glob(".*.part"):  # of a process that was killed long ago
-        if time.time() - old.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
     try:
+        _remove_stale(Path(parent))
         yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_stale(parent: Path) -> None:
+    """What processes that were killed long ago left half-written."""
+    for old in parent.glob(".*.part"):
+        with suppress(FileNotFoundError):  # a neighbour has just put its own in place
+            if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def put_in_place(folder: Path, final: Path) -> None:

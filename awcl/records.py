@@ -8,11 +8,14 @@ STORAGE/<study>/
 STORAGE/packs/<digest>/
 """
 
+import fcntl
 import json
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,10 +75,13 @@ def checkpoint_epoch(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("epoch_"))
 
 
-def newest_checkpoint(run: Path, after: int = 0, up_to: float = math.inf) -> Path | None:
+def newest_checkpoint(
+    run: Path, after: int = 0, up_to: float = math.inf, warn: bool = True
+) -> Path | None:
     """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
 
     Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
+    warn=False where one may just be under way.
     """
     found = [path for path in run.glob("**/epoch_*") if path.is_dir()]
     for checkpoint in sorted(found, key=checkpoint_epoch, reverse=True):
@@ -84,7 +90,8 @@ def newest_checkpoint(run: Path, after: int = 0, up_to: float = math.inf) -> Pat
         reason = why_incomplete(checkpoint)
         if reason is None:
             return checkpoint
-        warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
+        if warn:
+            warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
     return None
 
 
@@ -181,12 +188,27 @@ class TrialFolder:
         by_epoch = {row["epoch"]: row for row in _lines(self.path / "history.jsonl")}
         done = self.done
         last = done["epoch"] if done else math.inf
-        known = max(by_epoch, default=0)
-        checkpoint = newest_checkpoint(self.train, after=known, up_to=last)
-        if checkpoint is not None:
-            for row in read_json(checkpoint / HISTORY)["epochs"]:
-                by_epoch.setdefault(row["epoch"], row)
+        for row in self._told_by_checkpoint_only(max(by_epoch, default=0), last):
+            by_epoch[row["epoch"]] = row
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
+
+    def prune(self, keep: int) -> None:
+        """Removes all but the newest checkpoints, also those of earlier launches."""
+        found = [path for path in self.train.glob("**/epoch_*") if path.is_dir()]
+        for old in sorted(found, key=checkpoint_epoch)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def catch_up(self) -> None:
+        """Writes to history.jsonl what only a checkpoint tells, before later epochs follow it."""
+        known = max((row["epoch"] for row in _lines(self.path / "history.jsonl")), default=0)
+        for row in self._told_by_checkpoint_only(known, math.inf):
+            self.append_history(row)
+
+    def _told_by_checkpoint_only(self, known: int, last: float) -> list[dict[str, Any]]:
+        checkpoint = newest_checkpoint(self.train, after=known, up_to=last, warn=False)
+        if checkpoint is None:
+            return []
+        return [row for row in read_json(checkpoint / HISTORY)["epochs"] if row["epoch"] > known]
 
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""
@@ -216,6 +238,20 @@ class StudyFolder:
 
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)
+
+    @contextmanager
+    def only_driver(self) -> Iterator[None]:
+        """Holds the study: a second process that tries is refused with InputError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--storage {self.path}: {error.strerror}") from error
+        with open(self.path / "LEASE", "w", encoding="utf-8") as lease:
+            try:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"{self.path}: another process is running this study") from error
+            yield
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision of early stopping, in the order in which they were made."""

@@ -17,7 +17,7 @@ from awcl.taxonomy import Taxonomy
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """A folder with subsets of the public data sets, laid out as their downloads are."""
-    if "AWCL_TEST_DATA" not in os.environ:
+    if not os.environ.get("AWCL_TEST_DATA"):
         pytest.skip("AWCL_TEST_DATA is not set: the real images are not here")
     return Path(os.environ["AWCL_TEST_DATA"])
 

@@ -235,7 +235,6 @@ def test_a_patient_in_two_splits_of_an_own_table_is_refused(awcl, clinic, tmp_pa
     [
         (["fetal_plane_db=x"], "unknown source 'fetal_plane_db'; did you mean 'fetal_planes_db'"),
         (["hc18"], "'hc18': give NAME=DIR, with NAME one of african_planes"),
-        (["hc18=a", "hc18=b"], "hc18 is given twice"),
     ],
 )
 def test_a_source_that_is_none_is_refused(awcl, tmp_path, sources, said):

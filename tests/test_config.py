@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from awcl.config import RunConfig, TrialConfig, flat, parse, with_defaults, with_values
 from awcl.errors import InputError
+from awcl.pretrain.methods import canonical
 
 BASE = TrialConfig()
 
@@ -87,9 +88,9 @@ def test_ratio_0_is_self_whatever_the_granularity():
     one = changed(anatomy__ratio=0, anatomy__granularity="coarse", anatomy__ratio_unit="patient")
     two = changed(anatomy__ratio=0, pretrain__positives="hierarchical")
     simclr = changed(pretrain__positives="self", anatomy__ratio=0.7)
-    assert one.canonical() == two.canonical() == simclr.canonical()
-    assert one.canonical().pretrain.positives == "self"
-    assert one.canonical().anatomy.ratio == 0
+    assert canonical(one) == canonical(two) == canonical(simclr)
+    assert canonical(one).pretrain.positives == "self"
+    assert canonical(one).anatomy.ratio == 0
 
 
 @pytest.mark.parametrize(
@@ -110,10 +111,10 @@ def test_fields_that_are_not_read_make_no_other_trial(values, unread):
         "pretrain.positives": "self",
         "pretrain.temperature": 0.7,
     }
-    plain = with_values(BASE, values, "here").canonical()
+    plain = canonical(with_values(BASE, values, "here"))
     for name in unread:
         config = with_values(BASE, {**values, name: others[name]}, "here")
-        assert config.canonical() == plain, name
+        assert canonical(config) == plain, name
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_fields_that_are_not_read_make_no_other_trial(values, unread):
 def test_fields_that_are_read_make_another_trial(values):
     last = list(values)[-1]
     without = {name: value for name, value in values.items() if name != last}
-    one, two = (with_values(BASE, v, "here").canonical() for v in (values, without))
+    one, two = (canonical(with_values(BASE, v, "here")) for v in (values, without))
     assert one != two
 
 
@@ -158,6 +159,6 @@ def test_canonical_twice_is_canonical_once_and_stays_valid(
         pretrain__temperature=temperature,
         pretrain__method=method,
     )
-    once = config.canonical()
-    assert once.canonical() == once
+    once = canonical(config)
+    assert canonical(once) == once
     assert TrialConfig.model_validate(once.model_dump()) == once

@@ -120,7 +120,7 @@ class Audit:
             yield f"would leave no test patient of {', '.join(lost)}"
 
     def _class_of(self, name: str) -> str:
-        """The coarse kind; 'other' is a class of its own here, since tasks test it too."""
+        """The coarse kind; 'other' is a class of its own here, for tasks that judge it."""
         return self.taxonomy.at(name, "coarse") or name
 
     def _moved_of(self) -> dict[str, tuple[int, float]]:

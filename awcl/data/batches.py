@@ -1,10 +1,14 @@
 """Which frames make a batch: a function of (seed, epoch) only, over all workers."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
 from awcl import hashing
 from awcl.errors import InputError
+
+TRIES = 8
 
 
 class Batches:
@@ -41,6 +45,7 @@ class Batches:
         self.groups = groups
         self.members = None if groups is None else _members(groups)
 
+    @lru_cache(maxsize=1)  # noqa: B019 - one epoch is asked for by the loader and by the report
     def epoch(self, epoch: int) -> np.ndarray:
         """(steps, batch) frame numbers."""
         rng = np.random.default_rng([hashing.uint64("batches", self.seed), epoch])
@@ -72,9 +77,14 @@ class Batches:
         return batches
 
     def _partner(self, anchor: int, present: set[int], rng: np.random.Generator) -> int | None:
+        """Another frame of the group, all that are not in the batch being as likely."""
         members = self.members[self.groups[anchor]]
+        for _ in range(TRIES):  # a large group is hit soon, and never has to be gone through
+            partner = members[rng.integers(len(members))]
+            if partner not in present:
+                return partner
         free = [frame for frame in members if frame not in present]
-        return int(free[rng.integers(len(free))]) if free else None
+        return free[rng.integers(len(free))] if free else None
 
 
 def _members(groups: np.ndarray) -> dict[int, list[int]]:

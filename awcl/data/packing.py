@@ -49,16 +49,21 @@ def find_or_build(
     """The pack of these frames at this view size, built where it is absent.
 
     The pack's name needs every pixel, so what was packed before is also remembered by a cheap
-    fingerprint: the table, and each file's size and time of change.
+    fingerprint: the table, and each file's size and time of change. Where none of the files is
+    there (the images stayed on another machine), the pack last made of this table is taken.
     """
     packs = Path(packs).absolute()
-    note = packs / "seen" / f"{_fingerprint(table, size)}.json"
-    if note.is_file():
-        folder = packs / read_json(note)["digest"]
+    fingerprint, files_there = _fingerprint(table, size)
+    note = packs / "seen" / f"{fingerprint}.json"
+    newest = packs / "seen" / f"{_table_fingerprint(table, size)}.json"  # for where files are gone
+    known = note if files_there else newest
+    if known.is_file():
+        folder = packs / read_json(known)["digest"]
         if (folder / "PACK.json").is_file():
             return FramePack(folder)
     pack = build(table, size, packs, workers=workers, quiet=quiet)
-    write_json(note, {"digest": pack.digest})
+    for name in (note, newest):
+        write_json(name, {"digest": pack.digest})
     return pack
 
 
@@ -125,6 +130,9 @@ def _write_all(
 
 def _decoded(frames: pd.DataFrame, size: int, workers: int | None) -> Iterator[Packed | str]:
     """Each frame in turn, or why it cannot be read; in blocks, so that few wait in memory."""
+    if frames["index"].any():  # a frame of a video needs a decoder that is not here yet
+        name = frames["frame_id"][frames["index"] != 0].iloc[0]
+        raise InputError(f"frame {name}: frames of videos (index above 0) cannot be packed yet")
     columns = frames[["path", "mask", "mask_kind", "mask_classes"]]
     jobs = [(*row, size) for row in columns.itertuples(index=False)]
     workers = workers or os.cpu_count() or 1
@@ -148,7 +156,7 @@ def decode(job: tuple[str, str | None, str | None, str | None, int]) -> Packed |
     except UnreadableImage as error:
         return str(error)
     image, box, scale = _square(grey, side(size), cv2.INTER_AREA)
-    stored = None if mask is None else _square(mask, side(size), cv2.INTER_NEAREST)[0]
+    stored = None if mask is None else _square(mask, side(size), cv2.INTER_NEAREST_EXACT)[0]
     return Packed(image, stored, box, scale, _sha256(grey), "" if mask is None else _sha256(mask))
 
 
@@ -161,7 +169,10 @@ def _read_mask(path: str, kind: str, classes: int, shape: tuple[int, int]) -> np
     if mask.shape != shape:
         raise UnreadableImage(f"mask is {mask.shape}, image {shape} (height, width)")
     if kind == "ellipse_outline":
-        return ellipse.fill(mask)
+        try:
+            return ellipse.fill(mask)
+        except InputError as error:
+            raise UnreadableImage(f"mask: {error}") from error
     if classes == 1:
         return (mask > 0).astype(np.uint8)
     if mask.max() > classes:
@@ -176,7 +187,7 @@ def _square(
     height, width = image.shape
     scale = length / max(height, width)
     w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    nearest = shrink == cv2.INTER_NEAREST
+    nearest = shrink == cv2.INTER_NEAREST_EXACT
     how = shrink if scale < 1 or nearest else cv2.INTER_LINEAR
     square = np.zeros((length, length), np.uint8)
     x, y = (length - w) // 2, (length - h) // 2
@@ -202,15 +213,24 @@ def _identity(packed: pd.DataFrame) -> list:
     return named.where(named.notna(), None).to_numpy().tolist()
 
 
-def _fingerprint(table: FrameTable, size: int) -> str:
-    """Cheap and only a shortcut: changes with the table, and with any file's size or time."""
-    rows = pd.util.hash_pandas_object(table.frames.astype(str), index=False)
+def _table_fingerprint(table: FrameTable, size: int) -> str:
+    """Of the table without its paths: a machine that has the pack need not have the files."""
+    frames = table.frames.drop(columns=["path", "mask"])
+    rows = pd.util.hash_pandas_object(frames.astype(str), index=False)
+    return hashing.of_json([FORMAT, size, sorted(rows.astype(str))], digits=16)
+
+
+def _fingerprint(table: FrameTable, size: int) -> tuple[str, bool]:
+    """Cheap and only a shortcut: changes with the table, and with any file's size or time.
+
+    Also whether any file is there at all.
+    """
     stats = []
     for path in pd.concat([table.frames["path"], table.frames["mask"].dropna()]):
         with suppress(OSError):  # an absent file is the decoder's to report
             stat = os.stat(path)
             stats.append((stat.st_size, stat.st_mtime_ns))
-    return hashing.of_json([FORMAT, size, sorted(rows.astype(str)), stats], digits=16)
+    return hashing.of_json([_table_fingerprint(table, size), stats], digits=16), bool(stats)
 
 
 class _Writer:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,7 @@ def check_patients(frames: pd.DataFrame, where: str) -> None:
     if crossing.any():
         patient = frames["patient"][crossing].iloc[0]
         found = " and ".join(sorted(frames["split"][frames["patient"] == patient].unique()))
-        reason = f"this patient is in {found}; `awcl audit {where} --fix` can mend it"
+        reason = f"this patient is in {found}; `awcl audit FRAMES --fix OUT` can mend it"
         _refuse(crossing, where, "patient", reason)
 
 
@@ -190,6 +191,8 @@ def rows_where(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np
     """Row numbers whose columns have one of the values asked for; a leading '!' means 'not'.
 
     Example: {"trimester": "second", "machine": ["A", "B"], "source": "!hc18"}.
+    Raises InputError for a column or a value that the frames do not have; warns of a value to
+    exclude that they do not have.
     """
     keep = np.ones(len(frames), bool)
     for column, given in where.items():
@@ -198,6 +201,16 @@ def rows_where(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np
         wanted = [given] if isinstance(given, str) else list(given)
         refused = [value[1:] for value in wanted if value.startswith("!")]
         allowed = [value for value in wanted if not value.startswith("!")]
+        there = frames[column].dropna().unique()
+        found = ", ".join(sorted(map(str, there))[:10]) or "nothing"
+        for value in allowed:
+            if value not in there:
+                raise InputError(f"where: no frame has {column} {value!r}; there is {found}")
+        for value in refused:
+            if value not in there:  # right for frames without that source, or a mistyped name
+                warnings.warn(
+                    f"where: no frame has {column} {value!r}; there is {found}", stacklevel=2
+                )
         keep &= ~frames[column].isin(refused).to_numpy()  # a null is none of them, so it stays
         if allowed:
             keep &= frames[column].isin(allowed).to_numpy()

@@ -47,6 +47,7 @@ class Feed:
             pin_memory=pin_memory,
             persistent_workers=loader_workers > 0,
             multiprocessing_context="forkserver" if loader_workers else None,
+            generator=torch.Generator(),  # else it draws from the global one, which training uses
         )
 
     def epoch(self, epoch: int) -> Iterator[Batch]:

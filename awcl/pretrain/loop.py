@@ -143,6 +143,8 @@ class Session:
                 self._check_finite(losses[: step + 1], norms[: step + 1], epoch)
         self._check_finite(losses, norms, epoch)
         seconds = time.perf_counter() - began
+        items = self.batches.epoch(epoch)
+        items = items if items.ndim == 2 else items[:, :, 0]  # an item is named by its first frame
         return {
             "epoch": epoch + 1,
             "time": time.time(),
@@ -154,10 +156,10 @@ class Session:
             "data_wait": waited / seconds,
             "frames": len(self.frames),
             "labels_used": self.method.labels_used,
+            "bfloat16": int(self.bfloat16),
+            "threads": self.threads,
             **{name: self._mean(value) for name, value in more.items()},
-            **positives_report(
-                self.batches.epoch(epoch), self.method.groups(), self.frames["patient"].to_numpy()
-            ),
+            **positives_report(items, self.method.groups(), self.frames["patient"].to_numpy()),
         }
 
     def _step(self, batch, number: int) -> tuple[torch.Tensor, torch.Tensor, dict]:
@@ -213,7 +215,8 @@ class Session:
 
     def load(self, checkpoint: Path) -> None:
         """Goes on from a complete checkpoint of the same trial."""
-        state = torch.load(checkpoint / records.STATE, map_location=self.device, weights_only=True)
+        # To the cpu: load_state_dict moves what belongs on the card, and Adam's step does not.
+        state = torch.load(checkpoint / records.STATE, map_location="cpu", weights_only=True)
         for name, value in self._machine().items():
             then = state["machine"][name]
             if then != value:

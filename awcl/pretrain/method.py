@@ -59,6 +59,12 @@ class Method(ABC):
     def __init__(self, config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy):
         self.config, self.frames, self.taxonomy = config, frames, taxonomy
 
+    @classmethod
+    def canonical(cls, config: TrialConfig) -> TrialConfig:
+        """The configuration with fields that this method does not read at their defaults, so that
+        two that mean the same have one key."""
+        return config
+
     @abstractmethod
     def sampler(self) -> Batches:
         """Which frames make the batches. Where an item is made of several frames, `epoch` gives

@@ -69,8 +69,11 @@ class FolderReporter:
             put_in_place(part, final)
         with open(self.run / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
-        so_far = [path for path in self.run.glob("epoch_*") if path.name <= final.name]
-        for old in sorted(so_far)[: -self.keep]:  # later ones are broken; the run gets there again
+        epoch = records.checkpoint_epoch
+        so_far = [path for path in self.run.glob("epoch_*") if epoch(path) <= metrics["epoch"]]
+        for old in sorted(so_far, key=epoch)[
+            : -self.keep
+        ]:  # later ones are broken; the run gets there again
             shutil.rmtree(old)
         self.log(metrics)
 

@@ -5,6 +5,7 @@ from typing import Any
 from awcl import hashing
 from awcl.config import TrialConfig, flat
 from awcl.data.pack import FramePack
+from awcl.pretrain.methods import canonical
 from awcl.taxonomy import Taxonomy
 
 
@@ -13,7 +14,7 @@ def trial_key(config: TrialConfig, pack_digest: str, taxonomy_digest: str) -> st
 
     Fields at their default are left out, so a field that is added later changes no key.
     """
-    values, defaults = flat(config.canonical()), flat(TrialConfig())
+    values, defaults = flat(canonical(config)), flat(TrialConfig())
     read = {name: value for name, value in values.items() if value != defaults[name]}
     read.pop("anatomy.taxonomy", None)  # its digest says what is in it
     return hashing.of_json({"config": read, "pack": pack_digest, "taxonomy": taxonomy_digest})

@@ -35,20 +35,19 @@ class Decision:
 
 @dataclass
 class Asha:
-    """Decides at epochs grace x reduction^k below the last epoch. Higher values are better.
+    """Decides at epochs grace x reduction^k. Higher values are better.
 
     decisions: (key, epoch) -> what was decided; a decision once made stands, also after a restart.
     """
 
     grace: int
     reduction: int
-    epochs: int
     decisions: dict[tuple[str, int], Decision] = field(default_factory=dict)
 
-    @property
-    def rungs(self) -> list[int]:
+    def rungs(self, epochs: int) -> list[int]:
+        """Where a trial of so many epochs is decided on; never at its end."""
         rungs, epoch = [], self.grace
-        while epoch < self.epochs:
+        while epoch < epochs:
             rungs.append(epoch)
             epoch *= self.reduction
         return rungs
@@ -57,9 +56,9 @@ class Asha:
         """A decision of an earlier run."""
         self.decisions[decision.key, decision.epoch] = decision
 
-    def decide(self, key: str, epoch: int, value: float) -> Decision | None:
-        """The decision on a trial's value at an epoch; None where the epoch is no rung."""
-        if epoch not in self.rungs:
+    def decide(self, key: str, epoch: int, value: float, epochs: int) -> Decision | None:
+        """The decision on a trial of so many epochs at one of them; None where that is no rung."""
+        if epoch not in self.rungs(epochs):
             return None
         if (key, epoch) not in self.decisions:
             at_rung = [made for made in self.decisions.values() if made.epoch == epoch]

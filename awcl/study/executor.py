@@ -5,7 +5,6 @@ fresh Tuner, and stores each step as it comes. `Tuner.restore` is not used: it f
 scheduler's state and starts over where its snapshot is damaged.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,48 +18,39 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from tqdm import tqdm
 
+from awcl.config import RunConfig
 from awcl.errors import InputError
 from awcl.records import StudyFolder, checkpoint_epoch
 from awcl.study import worker
 from awcl.study.asha import Asha, Decision
 from awcl.study.plan import Plan, Trial
+from awcl.study.space import Resources
 from awcl.tracking import Tracker
 
+# What a trial's driver asks for: next to nothing, so that drivers never take workers' cores.
 DRIVER = {"TRAIN_DRIVER": 0.01}
 DRIVER_WITHOUT_OURS = {"CPU": 0.01}  # on a cluster that somebody else started
-"""What a trial's driver asks for: next to nothing, so that drivers never take workers' cores."""
 
 
 def execute(plan: Plan, tracker: Tracker) -> None:
-    """Trains what is pending and evaluates what is not evaluated.
+    """Trains what is pending and evaluates what is not evaluated. The caller holds the study.
 
     Raises KeyboardInterrupt where it was interrupted with work left; everything is stored then.
     """
-    with only_driver(plan.folder):
+    for trial in plan.pending:
+        trial.folder.catch_up()
+    _close_what_ended(plan)
+    tracker.sync()
+    if plan.done:
+        return
+    tracker.start()
+    try:
+        with ray_session():
+            if plan.pending:
+                _train(plan, tracker)
+            evaluate_missing(plan, tracker)
+    finally:
         tracker.sync()
-        _close_what_ended(plan)
-        if not plan.pending and not any(True for _ in plan.missing_evaluations()):
-            return
-        tracker.start()
-        try:
-            with ray_session():
-                if plan.pending:
-                    _train(plan, tracker)
-                evaluate_missing(plan, tracker)
-        finally:
-            tracker.sync()
-
-
-@contextmanager
-def only_driver(folder: StudyFolder) -> Iterator[None]:
-    """Holds the study's folder, so that two drivers cannot write one study."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with open(folder.path / "LEASE", "w", encoding="utf-8") as lease:
-        try:
-            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{folder.path}: another process is running this study") from error
-        yield
 
 
 @contextmanager
@@ -103,7 +93,8 @@ def _train(plan: Plan, tracker: Tracker) -> None:
     experiment = plan.folder.path / "tune"
     print(f"{len(pending)} trials to run, {_concurrent(plan, driver)} at a time", flush=True)
     epochs = sum(trial.config.pretrain.epochs for trial in pending)
-    with tqdm(total=epochs, desc="training", unit="epoch", disable=None) as bar:
+    done = sum(len(trial.folder.history()) for trial in pending)
+    with tqdm(total=epochs, initial=done, desc="training", unit="epoch", disable=None) as bar:
         recorder = Recorder(plan, tracker, asha, bar)
         tune.Tuner(
             tune.with_resources(worker.drive, driver),
@@ -112,7 +103,7 @@ def _train(plan: Plan, tracker: Tracker) -> None:
             },
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=_concurrent(plan, driver),
-                scheduler=AshaScheduler(asha, plan.folder) if asha else None,
+                scheduler=AshaScheduler(asha, plan) if asha else None,
             ),
             run_config=tune.RunConfig(
                 name=launch, storage_path=str(experiment), callbacks=[recorder], verbose=0
@@ -125,40 +116,41 @@ def _train(plan: Plan, tracker: Tracker) -> None:
 
 def _concurrent(plan: Plan, driver: dict[str, float]) -> int:
     """How many trials fit, so that none holds a part of what it needs and waits for the rest."""
-    asked = plan.study.resources
     workers = max(trial.config.pretrain.workers for trial in plan.pending)
+    fit = _fitting(plan.study.resources, workers, driver, f"a trial ({workers} workers)")
+    return min(fit, plan.study.resources.concurrent or fit)
+
+
+def _fitting(asked: Resources, workers: int, driver: dict[str, float], what: str) -> int:
+    """How often it fits the cluster. Raises InputError where it never does."""
     there = ray.cluster_resources()
-    needs = {"CPU": asked.cpus * workers, "GPU": asked.gpus * workers}
     fit = []
-    for name, need in needs.items():
+    for name, need in {"CPU": asked.cpus * workers, "GPU": asked.gpus * workers}.items():
         if need:
             fit.append(int(there.get(name, 0) // (need + driver.get(name, 0))))
             if fit[-1] == 0:
                 raise InputError(
-                    f"a trial asks for {need:g} {name} ({workers} workers), the cluster has "
-                    f"{there.get(name, 0):g}; lower pretrain.workers or resources"
+                    f"{what} asks for {need:g} {name}, the cluster has {there.get(name, 0):g}; "
+                    "lower pretrain.workers or the study's resources"
                 )
-    return min(*fit, asked.concurrent or fit[0])
+    return min(fit)
 
 
 class AshaScheduler(FIFOScheduler):
-    """Tells Tune what Asha decides, and stores each decision before it is acted on."""
+    """Tells Tune what Asha decides."""
 
-    def __init__(self, asha: Asha, folder: StudyFolder):
+    def __init__(self, asha: Asha, plan: Plan):
         super().__init__()
-        self.asha, self.folder = asha, folder
+        self.asha, self.folder = asha, plan.folder
+        self.trials = {trial.key: trial for trial in plan.trials}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if "proxy" not in result:
             return TrialScheduler.CONTINUE
-        key, epoch = trial.config["job"]["key"], result["epoch"]
-        decided_before = (key, epoch) in self.asha.decisions
-        decision = self.asha.decide(key, epoch, result["proxy"])
-        if decision is None:
-            return TrialScheduler.CONTINUE
-        if not decided_before:
-            self.folder.append_decision(decision.as_dict())
-        return TrialScheduler.STOP if decision.stop else TrialScheduler.CONTINUE
+        stored = self.trials[trial.config["job"]["key"]]
+        decision = _decide(self.asha, self.folder, stored, result["epoch"], result["proxy"])
+        stop = decision is not None and decision.stop
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
 class Recorder(tune.Callback):
@@ -199,6 +191,8 @@ class Recorder(tune.Callback):
         self._ended(stored)
 
     def _ended(self, stored: Trial) -> None:
+        if stored.folder.done["outcome"] == "finished":
+            stored.folder.prune(RunConfig().keep)
         self.tracker.trial(stored.folder)
         done, self.ended = stored.folder.done, self.ended + 1
         if self.bar.total is not None:  # None without a terminal
@@ -209,15 +203,32 @@ class Recorder(tune.Callback):
 
 
 def _restored_asha(plan: Plan) -> Asha | None:
-    """Rungs as the study left them: from the decisions, each with the value it was made on."""
+    """Rungs as the study left them: from the decisions, each with the values it was made on.
+
+    Epochs that were stored but not decided (the driver died in between) are decided now, in the
+    order in which they came.
+    """
     stopping = plan.study.early_stopping
     if stopping is None:
         return None
-    epochs = max(trial.config.pretrain.epochs for trial in plan.trials)
-    asha = Asha(stopping.grace, stopping.reduction, epochs)
+    asha = Asha(stopping.grace, stopping.reduction)
     for made in plan.folder.decisions():
         asha.restore(Decision(**made))
+    rows = [(row, trial) for trial in plan.trials for row in trial.folder.history()]
+    for row, trial in sorted(rows, key=lambda pair: pair[0]["time"]):
+        _decide(asha, plan.folder, trial, row["epoch"], row["val/proxy"])
     return asha
+
+
+def _decide(
+    asha: Asha, folder: StudyFolder, trial: Trial, epoch: int, value: float
+) -> Decision | None:
+    """Stores a new decision before it is acted on."""
+    decided_before = (trial.key, epoch) in asha.decisions
+    decision = asha.decide(trial.key, epoch, value, trial.config.pretrain.epochs)
+    if decision is not None and not decided_before:
+        folder.append_decision(decision.as_dict())
+    return decision
 
 
 def _close_what_ended(plan: Plan) -> None:
@@ -256,6 +267,7 @@ def evaluate_missing(plan: Plan, tracker: Tracker) -> None:
     if not missing:
         return
     asked = plan.study.resources
+    _fitting(asked, 1, {}, "an evaluation")
     remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=1)
     task = remote(worker.evaluate_job)
     waiting = {task.remote(worker.evaluation_job(e), asked.cpus): e for e in missing}

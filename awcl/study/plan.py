@@ -1,8 +1,8 @@
 """From a study and a frame table to what has to run, with everything checked beforehand. No ray."""
 
-import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from awcl.downstream import tasks
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import check_backbone
 from awcl.errors import InputError
+from awcl.files import whole_file
 from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
@@ -60,10 +61,15 @@ class Plan:
         """Neither finished nor stopped; a failed trial is tried again."""
         return [trial for trial in self.trials if _outcome(trial) not in ("finished", "stopped")]
 
+    @property
+    def done(self) -> bool:
+        """Every trial ended well, and is evaluated."""
+        return not self.pending and next(self.missing_evaluations(), None) is None
+
     def missing_evaluations(self) -> Iterator[Evaluation]:
         """Over finished and stopped trials alike, what is not evaluated yet."""
         for trial in self.trials:
-            if trial in self.pending:
+            if _outcome(trial) not in ("finished", "stopped"):
                 continue
             checkpoint = trial.folder.checkpoint()
             if checkpoint is None:
@@ -79,11 +85,11 @@ class Plan:
 
 
 def make_plan(study: Study, frames: Path, storage: Path, packs: Path | None = None) -> Plan:
-    """Packs the frames, checks every trial and task against them, and takes the study's folder.
+    """Packs the frames and checks every trial and task against them; `held` then takes its folder.
 
     Raises InputError for what is wrong before anything is run; nothing is stored then but packs.
     """
-    folder = StudyFolder(Path(storage).absolute() / study.name)
+    folder = StudyFolder(storage_folder(storage) / study.name)
     table = FrameTable.read(frames, Taxonomy.load(study.base.anatomy.taxonomy))
     configs = expand(study)
     sizes = sorted({config.data.size for config in configs})
@@ -97,7 +103,6 @@ def make_plan(study: Study, frames: Path, storage: Path, packs: Path | None = No
         trials.append(Trial(folder.trial(key), config, pack))
     plan = Plan(study, folder, trials)
     _check(plan)
-    _take_folder(plan)
     return plan
 
 
@@ -118,14 +123,25 @@ def _check(plan: Plan) -> None:
         methods.build(trial.config, frames.reset_index(drop=True), taxonomy).sampler()
 
 
+@contextmanager
+def held(plan: Plan) -> Iterator[Plan]:
+    """The plan in its folder, which no other process runs meanwhile.
+
+    Accepts the definition, or refuses one that differs by more than growth; stores the trials.
+    """
+    with plan.folder.only_driver():
+        _take_folder(plan)
+        yield plan
+
+
 def _take_folder(plan: Plan) -> None:
-    """Accepts the definition, or refuses one that differs by more than growth; stores trials."""
     wanted = plan.study.model_dump(mode="json")
     wanted["packs"] = {str(trial.pack.size): trial.pack.digest for trial in plan.trials}
     accepted = plan.folder.definition
     if accepted is None:
         wanted["id"] = uuid.uuid4().hex
-        plan.trials[0].pack.frames.to_parquet(_made(plan.folder.path) / "frames.parquet")
+        with whole_file(plan.folder.path / "frames.parquet") as part:
+            plan.trials[0].pack.frames.to_parquet(part)
     else:
         check_growth(accepted, wanted)
         wanted["id"] = accepted["id"]
@@ -140,9 +156,8 @@ def _outcome(trial: Trial) -> str | None:
     return None if done is None else done["outcome"]
 
 
-def _made(folder: Path) -> Path:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--storage {folder}: {error.strerror}") from error
-    return folder
+def storage_folder(storage: str | Path) -> Path:
+    """Where studies are stored. Raises InputError for a URL."""
+    if "://" in str(storage):
+        raise InputError(f"--storage {storage}: object storage is not supported yet; give a folder")
+    return Path(storage).absolute()

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from awcl.config import Config, TrialConfig, with_values
+from awcl.config import Config, TrialConfig, Where, parse, with_values
 from awcl.downstream import tasks
 from awcl.errors import InputError
+from awcl.pretrain.methods import canonical
 
 
 class EarlyStopping(Config):
@@ -29,6 +30,8 @@ class Resources(Config):
     """Processor cores a worker."""
     gpus: float = Field(0, ge=0)
     """Cards a worker; a fraction shares one."""
+    loader_workers: int = Field(0, ge=0)
+    """Processes that make views, a worker; 0 makes them in the training process."""
     concurrent: int = Field(0, ge=0)
     """Trials at a time; 0: as many as fit."""
     retries: int = Field(2, ge=0)
@@ -47,11 +50,16 @@ class Study(Config):
     """None for an ablation, whose arms all run to the full budget."""
     proxy_level: str = Field("fine", pattern="^(coarse|fine)$")
     """The level of val/proxy, which steers early stopping and `best`."""
-    proxy_where: dict[str, str | list[str]] = {}
+    proxy_where: Where = {}
     """Frames that the proxy is measured on."""
     tasks: list[dict[str, Any] | str] = []
     """Downstream tasks: names, or dictionaries with `task` and its settings."""
     resources: Resources = Resources()
+
+    @field_validator("tasks")
+    @classmethod
+    def _in_full(cls, given: list[dict[str, Any] | str]) -> list[dict[str, Any]]:
+        return [tasks.settings(task).model_dump(mode="json") for task in given]
 
     @field_validator("axes")
     @classmethod
@@ -82,7 +90,7 @@ def expand(study: Study) -> list[TrialConfig]:
     for values in itertools.product(*study.axes.values()):
         for seed in study.seeds:
             point = {**dict(zip(study.axes, values, strict=True)), "seed": seed}
-            config = with_values(study.base, point, f"study {study.name}").canonical()
+            config = canonical(with_values(study.base, point, f"study {study.name}"))
             found.setdefault(config.model_dump_json(), config)
     return list(found.values())
 
@@ -94,8 +102,12 @@ FREE = ("resources", "id")
 def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
     """A study may gain axis values, seeds and tasks. Raises InputError with every other difference.
 
-    Both are definitions as STUDY.json holds them.
+    Both are definitions as STUDY.json holds them. The accepted one is read as a Study first, so
+    that a field which came later stands there at its default.
     """
+    fields = {name: value for name, value in accepted.items() if name in Study.model_fields}
+    read = parse(Study, fields, "STUDY.json").model_dump(mode="json")
+    accepted = {**read, "packs": accepted["packs"]}
     differences = []
     for name in sorted({*accepted, *wanted} - set(FREE)):
         old, new = accepted.get(name), wanted.get(name)

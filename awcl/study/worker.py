@@ -108,7 +108,9 @@ def train(job: Job) -> None:
     proxy = Proxy(pack, taxonomy, job["proxy_level"], job["proxy_where"])
     evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
     reporter = RayReporter(records.TrialFolder(Path(job["folder"])))
-    pretrain(config, pack, taxonomy, reporter, evaluators, _run_config(job["resources"]["cpus"]))
+    asked = job["resources"]
+    run = RunConfig(threads=asked["cpus"], loader_workers=asked["loader_workers"])
+    pretrain(config, pack, taxonomy, reporter, evaluators, run)
 
 
 class RayReporter:
@@ -151,17 +153,13 @@ def evaluate_job(job: Job, cpus: int) -> None:
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
     result["epoch"] = records.checkpoint_epoch(checkpoint)
     seen = target_domain_seen(pack, pretrain_rows(pack, config), predictions)
-    result["target_domain_seen"] = seen
+    result["metrics"]["target_domain_seen"] = float(seen)
     write_evaluation(Path(job["folder"]), result, predictions)
 
 
 def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:
     config = TrialConfig.model_validate(job["config"])
     return config, FramePack(Path(job["pack"])), Taxonomy.load(job["taxonomy"])
-
-
-def _run_config(cpus: int) -> RunConfig:
-    return RunConfig(threads=cpus)
 
 
 def _absolute(taxonomy: str) -> str:

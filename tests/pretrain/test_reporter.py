@@ -144,7 +144,7 @@ def test_a_save_that_fails_leaves_no_checkpoint_and_no_line(tmp_path):
         ({"seed": 3}, "seed 0 there, 3 asked for"),
         (
             {"data__pretrain_where": {"machine": "A"}},
-            r"data\.pretrain_where\.machine None there, 'A' asked for",
+            r"data\.pretrain_where\.machine None there, \['A'\] asked for",
         ),
     ],
 )

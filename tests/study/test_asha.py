@@ -41,10 +41,10 @@ def raced(race, decide) -> list[tuple[int, int, bool]]:
 
 
 def ours(grace, reduction, epochs):
-    asha = Asha(grace, reduction, epochs)
+    asha = Asha(grace, reduction)
 
     def decide(trial, epoch, value):
-        decision = asha.decide(f"t{trial}", epoch, value)
+        decision = asha.decide(f"t{trial}", epoch, value, epochs)
         return decision is not None and decision.stop
 
     return asha, decide
@@ -92,23 +92,23 @@ def test_decisions_are_those_of_a_slow_ranking(race):
     [(1, 2, 8, [1, 2, 4]), (4, 2, 12, [4, 8]), (1, 3, 3, [1]), (5, 2, 5, []), (1, 2, 1, [])],
 )
 def test_rungs_are_below_the_last_epoch(grace, reduction, epochs, rungs):
-    assert Asha(grace, reduction, epochs).rungs == rungs
+    assert Asha(grace, reduction).rungs(epochs) == rungs
 
 
 def test_the_first_at_a_rung_goes_on_and_the_best_always_does():
-    asha = Asha(1, 2, 8)
-    assert not asha.decide("a", 1, 0.0).stop
-    assert not asha.decide("b", 1, 0.5).stop
-    assert asha.decide("c", 1, 0.2).stop
-    assert not asha.decide("d", 1, 0.9).stop
-    assert asha.decide("d", 3, 0.0) is None, "epoch 3 is no rung"
+    asha = Asha(1, 2)
+    assert not asha.decide("a", 1, 0.0, 8).stop
+    assert not asha.decide("b", 1, 0.5, 8).stop
+    assert asha.decide("c", 1, 0.2, 8).stop
+    assert not asha.decide("d", 1, 0.9, 8).stop
+    assert asha.decide("d", 3, 0.0, 8) is None, "epoch 3 is no rung"
 
 
 def test_a_decision_says_what_it_saw():
-    asha = Asha(1, 2, 8)
+    asha = Asha(1, 2)
     for key, value in (("a", 0.2), ("b", 0.6)):
-        asha.decide(key, 1, value)
-    decision = asha.decide("c", 1, 0.3)
+        asha.decide(key, 1, value, 8)
+    decision = asha.decide("c", 1, 0.3, 8)
     assert decision.seen == [0.2, 0.6] and decision.cutoff == pytest.approx(0.4)
     assert decision.reason == (
         "proxy 0.300 at epoch 1 is below the cutoff 0.400 of 2 earlier trials"
@@ -123,31 +123,31 @@ def test_decisions_stand_after_a_restart_and_those_to_come_are_the_same(race, af
     told = raced(race, decide)
     lines = [json.dumps(d.as_dict()) for d in whole.decisions.values()]
 
-    again = Asha(grace, reduction, epochs)
+    again = Asha(grace, reduction)
     for line in lines[:after]:
         again.restore(Decision(**json.loads(line)))
     value = {(d.key, d.epoch): d.value for d in whole.decisions.values()}
     for trial, epoch, stopped in told:
         report = value.get((f"t{trial}", epoch), 0.0)
-        decision = again.decide(f"t{trial}", epoch, report)
+        decision = again.decide(f"t{trial}", epoch, report, epochs)
         assert (decision is not None and decision.stop) == stopped
     assert list(again.decisions.values()) == list(whole.decisions.values())
 
 
 def test_asked_again_with_another_value_the_first_decision_stands():
-    asha = Asha(1, 2, 8)
-    asha.decide("a", 1, 0.9)
-    assert asha.decide("b", 1, 0.1).stop
-    assert asha.decide("b", 1, 1.0).stop
+    asha = Asha(1, 2)
+    asha.decide("a", 1, 0.9, 8)
+    assert asha.decide("b", 1, 0.1, 8).stop
+    assert asha.decide("b", 1, 1.0, 8).stop
     assert len(asha.decisions) == 2
 
 
 def test_a_value_that_is_no_number_stops_its_trial_and_blinds_no_other():
-    asha = Asha(1, 2, 8)
-    asha.decide("a", 1, 0.5)
-    assert asha.decide("b", 1, NAN).stop
-    assert asha.decide("c", 1, 0.1).stop
-    assert not asha.decide("d", 1, 0.7).stop
-    first = Asha(1, 2, 8)
-    first.decide("a", 1, NAN)
-    assert not first.decide("b", 1, 0.1).stop
+    asha = Asha(1, 2)
+    asha.decide("a", 1, 0.5, 8)
+    assert asha.decide("b", 1, NAN, 8).stop
+    assert asha.decide("c", 1, 0.1, 8).stop
+    assert not asha.decide("d", 1, 0.7, 8).stop
+    first = Asha(1, 2)
+    first.decide("a", 1, NAN, 8)
+    assert not first.decide("b", 1, 0.1, 8).stop

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from ray.util import placement_group_table
 
 from awcl.config import TrialConfig, with_values
 from awcl.errors import InputError
 from awcl.records import StudyFolder
 from awcl.study import executor
-from awcl.study.plan import make_plan
+from awcl.study.plan import held, make_plan
 from awcl.study.space import EarlyStopping
 from awcl.study.table import render
 from awcl.tracking import Tracker
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.slow
 def run(study, frames, storage) -> tuple:
     plan = make_plan(study, frames, storage)
     tracker = Tracker(f"sqlite:///{storage / 'mlflow.db'}", plan.folder)
-    executor.execute(plan, tracker)
+    with held(plan):
+        executor.execute(plan, tracker)
     return plan, tracker
 
 
@@ -37,13 +39,11 @@ def times(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
-def gone_soon(ray, seconds: float) -> bool:
+def gone_soon(seconds: float) -> bool:
     """Whether no placement group is left within some seconds."""
-    from ray.util.state import list_placement_groups
-
     end = time.time() + seconds
     while time.time() < end:
-        if all(group.state == "REMOVED" for group in list_placement_groups()):
+        if all(group["state"] == "REMOVED" for group in placement_group_table().values()):
             return True
         time.sleep(0.2)
     return False
@@ -83,7 +83,7 @@ def test_a_study_with_two_workers_and_a_failing_trial(
 
     table = render(plan.folder)
     assert table.index(finished.key) < table.index(failed.key)
-    assert gone_soon(shared_ray, 10)
+    assert gone_soon(10)
 
 
 def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
@@ -101,7 +101,7 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
     assert trial.folder.done["epoch"] == 1
     assert "below the cutoff 2.000 of 1 earlier" in trial.folder.done["reason"]
     assert len(trial.folder.evaluations()) == 1
-    assert gone_soon(shared_ray, 10)
+    assert gone_soon(10)
 
     before = times(plan.folder.path)
     again, tracker = run(study, tiny_frames, tmp_path)
@@ -119,9 +119,9 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
 def test_a_second_driver_is_refused(tiny_study, tiny_frames, tmp_path):
     plan = make_plan(tiny_study, tiny_frames, tmp_path)
     with (
-        executor.only_driver(plan.folder),
+        held(plan),
         pytest.raises(InputError, match="another process is running this study"),
-        executor.only_driver(plan.folder),
+        held(plan),
     ):
         pass
 

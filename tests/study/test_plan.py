@@ -10,7 +10,7 @@ from awcl.downstream.evaluation import write_evaluation
 from awcl.errors import InputError
 from awcl.files import read_json, write_json
 from awcl.records import StudyFolder
-from awcl.study.plan import make_plan
+from awcl.study.plan import held, make_plan
 from awcl.study.space import Resources
 from awcl.taxonomy import Taxonomy
 
@@ -30,11 +30,21 @@ def with_base(study, **values):
     return changed(study, base=with_values(study.base, dotted, "test"))
 
 
+def times(folder):
+    return {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.name != "LEASE"}
+
+
+def planned(*args):
+    """A plan, stored in its folder as a run of it would."""
+    with held(make_plan(*args)) as plan:
+        return plan
+
+
 def test_a_plan_has_every_trial_and_stores_what_they_are(
     tiny_study, tiny_frames, tmp_path, packs, tiny_pack
 ):
     study = changed(tiny_study, axes={"anatomy.ratio": [0, 0.5]}, seeds=[0, 1])
-    plan = make_plan(study, tiny_frames, tmp_path, packs)
+    plan = planned(study, tiny_frames, tmp_path, packs)
     assert [(t.config.anatomy.ratio, t.config.seed) for t in plan.trials] == [
         (0, 0), (0, 1), (0.5, 0), (0.5, 1),
     ]  # fmt: skip
@@ -51,23 +61,23 @@ def test_a_plan_has_every_trial_and_stores_what_they_are(
 
 
 def test_no_path_of_the_frames_is_stored(tiny_study, tiny_frames, tmp_path, packs):
-    plan = make_plan(tiny_study, tiny_frames, tmp_path / "storage", packs)
+    plan = planned(tiny_study, tiny_frames, tmp_path / "storage", packs)
     stored = [f for f in plan.folder.path.rglob("*") if f.is_file()]
-    assert len(stored) == 3
+    assert sorted(f.name for f in stored) == ["LEASE", "STUDY.json", "TRIAL.json", "frames.parquet"]
     images = str(FrameTable.read(tiny_frames, Taxonomy.load()).frames["path"][0]).rpartition("/")[0]
     assert not any(images.encode() in f.read_bytes() for f in stored)
 
 
 def test_planning_twice_gives_the_same_and_writes_nothing(tiny_study, tiny_frames, tmp_path, packs):
-    first = make_plan(tiny_study, tiny_frames, tmp_path, packs)
-    files = {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")}
-    again = make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    first = planned(tiny_study, tiny_frames, tmp_path, packs)
+    files = times(tmp_path / "tiny")
+    again = planned(tiny_study, tiny_frames, tmp_path, packs)
     assert [t.key for t in first.trials] == [t.key for t in again.trials]
-    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")} == files
+    assert times(tmp_path / "tiny") == files
 
 
 def test_packs_lie_beside_the_study_where_nothing_is_said(tiny_study, tiny_frames, tmp_path):
-    plan = make_plan(tiny_study, tiny_frames, tmp_path)
+    plan = planned(tiny_study, tiny_frames, tmp_path)
     assert (tmp_path / "packs" / plan.trials[0].pack.digest / "PACK.json").is_file()
 
 
@@ -79,7 +89,7 @@ def test_packs_lie_beside_the_study_where_nothing_is_said(tiny_study, tiny_frame
         ({"data__recipe": "papr"}, "data.recipe 'papr': choose one of paper, ultrasound"),
         ({"pretrain__method": "byol"}, "pretrain.method 'byol': choose one of groups, supervised"),
         ({"data__pretrain_where": {"vendor": "A"}}, "where: unknown column 'vendor'; known: fra"),
-        ({"data__pretrain_where": {"machine": "C"}}, "split 'train' is empty under data.pretrain"),
+        ({"data__pretrain_where": {"machine": "C"}}, "no frame has machine 'C'; there is A, B"),
         ({"anatomy__taxonomy": "own.toml"}, "taxonomy own.toml: No such file or directory"),
     ],
 )
@@ -87,7 +97,7 @@ def test_a_base_that_cannot_run_is_refused_before_anything_is_stored(
     tiny_study, tiny_frames, tmp_path, packs, values, said
 ):
     with pytest.raises(InputError) as caught:
-        make_plan(with_base(tiny_study, **values), tiny_frames, tmp_path, packs)
+        planned(with_base(tiny_study, **values), tiny_frames, tmp_path, packs)
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "tiny").exists()
 
@@ -97,17 +107,17 @@ def test_a_base_that_cannot_run_is_refused_before_anything_is_stored(
     [
         ({"axes": {"pretrain.batch": [8, 64]}}, "pretrain.batch 64 is larger than the 24 frames"),
         ({"proxy_where": {"vendor": "A"}}, "where: unknown column 'vendor'"),
-        ({"proxy_where": {"machine": "C"}}, "proxy_level fine: split 'train' is empty"),
+        ({"proxy_where": {"machine": "C"}}, "no frame has machine 'C'"),
         ({"tasks": ["plane"]}, "task 'plane': choose one of planes"),
         ({"tasks": [{"task": "planes", "where": {"vendor": "A"}}]}, "unknown column 'vendor'"),
-        ({"tasks": [{"task": "planes", "where": {"machine": "C"}}]}, "split 'train' is empty"),
+        ({"tasks": [{"task": "planes", "where": {"machine": "C"}}]}, "no frame has machine 'C'"),
     ],
 )
 def test_a_study_that_cannot_be_judged_or_run_in_part_is_refused(
     tiny_study, tiny_frames, tmp_path, packs, values, said
 ):
     with pytest.raises(InputError) as caught:
-        make_plan(changed(tiny_study, **values), tiny_frames, tmp_path, packs)
+        planned(changed(tiny_study, **values), tiny_frames, tmp_path, packs)
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "tiny").exists()
 
@@ -117,27 +127,27 @@ def test_an_empty_split_is_refused(tiny_table, tiny_study, tmp_path, packs, spli
     frames = tiny_table.frames[tiny_table.frames["split"] != split].reset_index(drop=True)
     FrameTable.build(frames, Taxonomy.load(), "x").write(tmp_path / "frames.parquet")
     with pytest.raises(InputError, match=f"split '{split}' is empty"):
-        make_plan(tiny_study, tmp_path / "frames.parquet", tmp_path / "storage", packs)
+        planned(tiny_study, tmp_path / "frames.parquet", tmp_path / "storage", packs)
     assert not (tmp_path / "storage").exists()
 
 
 def test_frames_that_are_no_table_are_refused(tiny_study, tmp_path, packs):
     (tmp_path / "frames.csv").write_text("frame_id\n")
     with pytest.raises(InputError, match=r"frames\.csv: not a Parquet file"):
-        make_plan(tiny_study, tmp_path / "frames.csv", tmp_path, packs)
+        planned(tiny_study, tmp_path / "frames.csv", tmp_path, packs)
 
 
 def test_storage_that_cannot_be_made_is_refused(tiny_study, tiny_frames, tmp_path, packs):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--storage .*file/tiny: Not a directory"):
-        make_plan(tiny_study, tiny_frames, tmp_path / "file", packs)
+        planned(tiny_study, tiny_frames, tmp_path / "file", packs)
 
 
 def test_a_study_may_grow_and_keeps_its_identity(tiny_study, tiny_frames, tmp_path, packs):
-    make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    planned(tiny_study, tiny_frames, tmp_path, packs)
     before = StudyFolder(tmp_path / "tiny").definition
     grown = changed(tiny_study, seeds=[0, 1], resources=Resources(cpus=2))
-    plan = make_plan(grown, tiny_frames, tmp_path, packs)
+    plan = planned(grown, tiny_frames, tmp_path, packs)
     after = plan.folder.definition
     assert after["seeds"] == [0, 1] and after["id"] == before["id"]
     assert len(list(plan.folder.trials())) == 2
@@ -146,15 +156,15 @@ def test_a_study_may_grow_and_keeps_its_identity(tiny_study, tiny_frames, tmp_pa
 def test_another_definition_is_refused_with_the_difference_and_stores_nothing(
     tiny_study, tiny_frames, tiny_table, tmp_path, packs
 ):
-    make_plan(tiny_study, tiny_frames, tmp_path, packs)
-    files = {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")}
+    planned(tiny_study, tiny_frames, tmp_path, packs)
+    files = times(tmp_path / "tiny")
     with pytest.raises(InputError, match=r"base\.pretrain\.lr was 0\.001, now 0\.5.*--as NEWNAME"):
-        make_plan(with_base(tiny_study, pretrain__lr=0.5), tiny_frames, tmp_path, packs)
+        planned(with_base(tiny_study, pretrain__lr=0.5), tiny_frames, tmp_path, packs)
     frames = tiny_table.frames.iloc[1:].reset_index(drop=True)
     FrameTable.build(frames, Taxonomy.load(), "x").write(tmp_path / "fewer.parquet")
     with pytest.raises(InputError, match=r"packs\.32 was '"):
-        make_plan(tiny_study, tmp_path / "fewer.parquet", tmp_path, packs)
-    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "tiny").rglob("*")} == files
+        planned(tiny_study, tmp_path / "fewer.parquet", tmp_path, packs)
+    assert times(tmp_path / "tiny") == files
 
 
 def checkpoint(trial, epoch: int, weights: bytes = b"w") -> None:
@@ -167,19 +177,19 @@ def checkpoint(trial, epoch: int, weights: bytes = b"w") -> None:
 
 def test_pending_is_what_is_neither_finished_nor_stopped(tiny_study, tiny_frames, tmp_path, packs):
     study = changed(tiny_study, seeds=[0, 1, 2, 3])
-    plan = make_plan(study, tiny_frames, tmp_path, packs)
+    plan = planned(study, tiny_frames, tmp_path, packs)
     for trial, outcome in zip(plan.trials, ("finished", "stopped", "failed"), strict=False):
         trial.folder.write_done(outcome, epoch=1)
     assert [t.config.seed for t in plan.pending] == [2, 3]
-    assert [t.config.seed for t in make_plan(study, tiny_frames, tmp_path, packs).pending] == [2, 3]
+    assert [t.config.seed for t in planned(study, tiny_frames, tmp_path, packs).pending] == [2, 3]
 
 
 def test_what_is_missing_is_each_task_of_each_ended_trial_with_a_checkpoint(
     tiny_study, tiny_frames, tmp_path, packs
 ):
-    coarse = {"task": "planes", "level": "coarse"}
+    coarse = {"task": "planes", "name": "coarse", "level": "coarse"}
     study = changed(tiny_study, seeds=[0, 1, 2, 3, 4], tasks=["planes", coarse])
-    plan = make_plan(study, tiny_frames, tmp_path, packs)
+    plan = planned(study, tiny_frames, tmp_path, packs)
     finished, stopped, failed, pending, lost = plan.trials
     for trial in (finished, stopped, failed, pending):
         checkpoint(trial, 1)
@@ -199,7 +209,7 @@ def test_what_is_missing_is_each_task_of_each_ended_trial_with_a_checkpoint(
 
 
 def test_another_checkpoint_is_another_evaluation(tiny_study, tiny_frames, tmp_path, packs):
-    plan = make_plan(tiny_study, tiny_frames, tmp_path, packs)
+    plan = planned(tiny_study, tiny_frames, tmp_path, packs)
     [trial] = plan.trials
     trial.folder.write_done("finished", epoch=1)
     checkpoint(trial, 1)

@@ -5,6 +5,7 @@ import pytest
 
 from awcl.config import TrialConfig, with_values
 from awcl.downstream.evaluation import write_evaluation
+from awcl.pretrain.methods import canonical
 from awcl.records import StudyFolder
 from awcl.study.table import render
 
@@ -20,7 +21,7 @@ def add(tmp_path):
     def make(key, proxies=(), outcome=None, reason="", score=None, **values):
         trial = study.trial(key)
         values = {"pretrain.epochs": 3, **{k.replace("__", "."): v for k, v in values.items()}}
-        config = with_values(TrialConfig(), values, "test").canonical()
+        config = canonical(with_values(TrialConfig(), values, "test"))
         trial.write_about({"key": key, "config": config.model_dump(mode="json")})
         for epoch, proxy in enumerate(proxies, start=1):
             trial.append_history({"epoch": epoch, "val/proxy": proxy})

@@ -7,7 +7,7 @@ Adding a file is all that adding a source takes.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,18 +47,23 @@ def read(name: str, root: str | Path, taxonomy: Taxonomy) -> SourceRows:
     return importlib.import_module(f"{__name__}.{name}").read(Path(root), taxonomy)
 
 
-def frames(roots: Mapping[str, str | Path], taxonomy: Taxonomy) -> tuple[FrameTable, list[str]]:
+def frames(
+    roots: Mapping[str, str | Path] | Iterable[tuple[str, str | Path]], taxonomy: Taxonomy
+) -> tuple[FrameTable, list[str]]:
     """One table of all sources, and their notes, each with the name of its source before it.
+
+    roots: source name -> folder, or pairs of them where a source (`table`) is given more than once.
 
     Raises InputError as `read` and FrameTable.build do.
     """
+    roots = list(roots.items() if isinstance(roots, Mapping) else roots)
     if not roots:
         raise InputError(f"no source given; known: {', '.join(names())}")
     tables, notes = [], []
-    for name, root in roots.items():
+    for name, root in roots:
         found = read(name, root, taxonomy)
         # Checked one by one first, so that a message names the source that is wrong.
         tables.append(FrameTable.build(found.rows, taxonomy, f"{name}={root}").frames)
         notes += [f"{name}: {note}" for note in found.notes]
-    where = " + ".join(roots)
+    where = " + ".join(name for name, _ in roots)
     return FrameTable.build(pd.concat(tables, ignore_index=True), taxonomy, where), notes

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from awcl.config import Where
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import scores
@@ -19,7 +20,7 @@ SUMMARY = {"macro_f1": scores.macro_f1, "balanced_accuracy": scores.balanced_acc
 
 class Settings(TaskSettings):
     task: Literal["planes"] = "planes"
-    where: dict[str, str | list[str]] = {}
+    where: Where = {}
     """Frames that take part, e.g. {"source": "!hc18"}."""
     level: Literal["auto", "coarse", "fine"] = "auto"
     """auto: the finest level that is known for all frames with an anatomy."""

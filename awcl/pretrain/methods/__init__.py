@@ -9,7 +9,7 @@ import pkgutil
 
 import pandas as pd
 
-from awcl.config import TrialConfig
+from awcl.config import TrialConfig, with_defaults
 from awcl.errors import InputError
 from awcl.pretrain.method import Method
 from awcl.taxonomy import Taxonomy
@@ -17,8 +17,23 @@ from awcl.taxonomy import Taxonomy
 
 def build(config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy) -> Method:
     """The configured method over the frames to pre-train on. Raises InputError for no such one."""
+    return _class(config)(config, frames, taxonomy)
+
+
+def canonical(config: TrialConfig) -> TrialConfig:
+    """The same trial with every field that it does not read at its default; equal trials are equal.
+
+    Raises InputError for no such method, or for values that it cannot work with.
+    """
+    if config.anatomy.ratio == 1:  # all frames and all patients are the same labels
+        anatomy = with_defaults(config.anatomy, "ratio_unit")
+        config = config.model_copy(update={"anatomy": anatomy})
+    return _class(config).canonical(config)
+
+
+def _class(config: TrialConfig) -> type[Method]:
     known = [module.name for module in pkgutil.iter_modules(__path__)]
     name = config.pretrain.method
     if name not in known:
         raise InputError(f"pretrain.method {name!r}: choose one of {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}").Method(config, frames, taxonomy)
+    return importlib.import_module(f"{__name__}.{name}").Method

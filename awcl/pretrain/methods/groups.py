@@ -14,6 +14,7 @@ background is no anatomy; no base temperature scales the loss.
 import torch
 from torch import Tensor, nn
 
+from awcl.config import with_defaults
 from awcl.data.batches import Batches
 from awcl.encoder import Encoder
 from awcl.pretrain import method
@@ -27,12 +28,35 @@ class Method(method.Method):
         self.labels_used = 0
         if config.pretrain.positives in ("anatomy", "hierarchical"):
             used = usable_labels(frames, config.anatomy, taxonomy, config.seed)
-            self.labels_used = int(used.sum())
+            level = self._level(config)
+            known = frames["anatomy"].map(lambda name: taxonomy.at(name, level)).notna()
+            self.labels_used = int((used & known.to_numpy()).sum())
         self.groupings = groupings(
             config.pretrain.positives, frames, config.anatomy, taxonomy, config.seed
         )
         self.weights = tuple(grouping.weight for grouping in self.groupings)
         self.ids = torch.stack([torch.from_numpy(grouping.ids) for grouping in self.groupings])
+
+    @staticmethod
+    def _level(config) -> str:
+        """The coarsest level that labels are read at."""
+        hierarchical = config.pretrain.positives == "hierarchical"
+        return "coarse" if hierarchical else config.anatomy.granularity
+
+    @classmethod
+    def canonical(cls, config):
+        """Ratio 0 is `self`; and what reads no anatomy has ratio 0, whatever the granularity."""
+        anatomy, pretrain, data = config.anatomy, config.pretrain, config.data
+        if pretrain.positives in ("anatomy", "hierarchical") and anatomy.ratio == 0:
+            pretrain = pretrain.model_copy(update={"positives": "self"})
+        if pretrain.positives in ("self", "patient", "scan"):
+            anatomy = with_defaults(anatomy, "ratio_unit", "granularity")
+            anatomy = anatomy.model_copy(update={"ratio": 0.0})
+        if pretrain.positives == "self":
+            data = with_defaults(data, "sampler")  # a frame alone in its group has no partner
+        if pretrain.positives == "hierarchical":
+            anatomy = with_defaults(anatomy, "granularity")
+        return config.model_copy(update={"anatomy": anatomy, "pretrain": pretrain, "data": data})
 
     def groups(self):
         return self.groupings[-1].ids  # the coarsest: its positives include all others

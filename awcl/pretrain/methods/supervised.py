@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from awcl.config import with_defaults
 from awcl.data.batches import Batches
 from awcl.encoder import Encoder
 from awcl.errors import InputError
@@ -30,6 +31,15 @@ class Method(method.Method):
                 f"pretrain.method supervised: {len(self.classes)} classes with usable labels at "
                 f"granularity {level}; it needs two (anatomy.ratio, anatomy.granularity)"
             )
+
+    @classmethod
+    def canonical(cls, config):
+        changed = {
+            "model": with_defaults(config.model, "projection"),
+            "pretrain": with_defaults(config.pretrain, "positives", "temperature"),
+            "data": with_defaults(config.data, "sampler"),
+        }
+        return config.model_copy(update=changed)
 
     def groups(self):
         """The classes, so that its report can be held beside that of AWCL."""
