@@ -1,5 +1,6 @@
 """The command line, run in this process on very small data."""
 
+import argparse
 import json
 import shutil
 import signal
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from awcl import commands
 from awcl.__main__ import main
 from awcl.data.table import FrameTable
 from awcl.records import StudyFolder, newest_checkpoint
@@ -364,3 +366,13 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
 def test_every_command_has_help_with_an_example(awcl, command):
     told = awcl(*command.split(), "--help")
     assert told.code == 0 and f"example:\n  awcl {command} " in told.out
+
+
+def test_a_relative_database_is_the_one_in_this_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = argparse.Namespace(tracking="sqlite:///mlflow.db", storage="results")
+    assert commands._tracking(options) == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    options = argparse.Namespace(tracking=None, storage="results")
+    assert commands._tracking(options) == f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}"
+    options = argparse.Namespace(tracking="http://127.0.0.1:5000", storage="results")
+    assert commands._tracking(options) == "http://127.0.0.1:5000"

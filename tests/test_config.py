@@ -162,3 +162,13 @@ def test_canonical_twice_is_canonical_once_and_stays_valid(
     once = canonical(config)
     assert canonical(once) == once
     assert TrialConfig.model_validate(once.model_dump()) == once
+
+
+def test_equal_filters_have_one_form():
+    """The command line gives lists, a recipe may give a name; the order means nothing."""
+    forms = ({"source": "!hc18"}, {"source": ["!hc18"]}, {"source": ["!hc18", "!hc18"]})
+    found = {
+        with_values(BASE, {"data.pretrain_where": where}, "here").model_dump_json()
+        for where in forms
+    }
+    assert len(found) == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from awcl import records
 from awcl.errors import InputError
+from awcl.files import write_json
 from awcl.records import StudyFolder, TrialFolder
 
 
@@ -196,3 +197,28 @@ def test_a_damaged_definition_is_told_with_its_file(tmp_path):
     (tmp_path / "STUDY.json").write_text("{")
     with pytest.raises(InputError, match=r"STUDY\.json: not a JSON file"):
         _ = StudyFolder(tmp_path).definition
+
+
+def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(tmp_path):
+    """The driver died after checkpoint 3 and before its line; then epoch 4 was told."""
+    trial = TrialFolder(tmp_path / "k")
+    rows = [{"epoch": epoch, "val/proxy": epoch / 10} for epoch in (1, 2, 3, 4)]
+    for row in rows[:2]:
+        trial.append_history(row)
+    folder = trial.train / "launch" / "epoch_0003"
+    write_json(folder / records.HISTORY, {"epochs": rows[:3]})
+    records.mark_complete(folder)
+    trial.catch_up()
+    trial.append_history(rows[3])
+    assert trial.history() == rows
+    trial.catch_up()
+    assert len((trial.path / "history.jsonl").read_text().splitlines()) == 4
+
+
+def test_pruning_keeps_the_newest_of_all_launches(tmp_path):
+    trial = TrialFolder(tmp_path / "k")
+    for launch, epochs in (("a", (1, 2)), ("b", (3, 10))):
+        for epoch in epochs:
+            (trial.train / launch / records.checkpoint_name(epoch)).mkdir(parents=True)
+    trial.prune(2)
+    assert sorted(p.name for p in trial.train.glob("*/*")) == ["epoch_0003", "epoch_0010"]

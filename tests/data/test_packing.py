@@ -451,3 +451,35 @@ packing.build(table, 28, packs, workers=1, quiet=True)
     made = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
     assert len(made) == 8
     assert np.array_equal(made.image(7), packing._square(picture(7), LONG, cv2.INTER_AREA)[0])
+
+
+def test_a_mask_lies_where_its_image_does(tmp_path):
+    """A centred square keeps its centre when it is scaled, in the mask as in the image."""
+    square = np.zeros((256, 256), np.uint8)
+    square[64:192, 64:192] = 255
+    for name in ("image.png", "mask.png"):
+        Image.fromarray(square).save(tmp_path / name)
+    found = packing.decode(
+        (str(tmp_path / "image.png"), str(tmp_path / "mask.png"), "filled", "head", 64)
+    )
+    for pixels in (found.image > 127, found.mask > 0):
+        assert np.argwhere(pixels).mean(0) == pytest.approx([36.5, 36.5], abs=0.51)
+    wide = np.argwhere(found.mask > 0)
+    assert wide.min(0).tolist() == (found.mask.shape - wide.max(0) - 1).tolist(), "centred"
+
+
+def test_an_outline_that_is_no_ellipse_is_named_and_left_out(tmp_path):
+    Image.fromarray(np.full((30, 40), 9, np.uint8)).save(tmp_path / "image.png")
+    Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "mask.png")
+    found = packing.decode(
+        (str(tmp_path / "image.png"), str(tmp_path / "mask.png"), "ellipse_outline", "head", 32)
+    )
+    assert found.startswith("mask: an annotation with 0 nonzero pixels")
+
+
+def test_a_pack_serves_where_the_images_are_not(tiny_table, tmp_path):
+    """Packed on one machine, trained on another that has the pack and the table only."""
+    made = packing.find_or_build(tiny_table, 32, tmp_path / "packs", workers=1, quiet=True)
+    gone = tiny_table.frames.assign(path="/elsewhere/" + tiny_table.frames["frame_id"])
+    there = packing.find_or_build(FrameTable(gone), 32, tmp_path / "packs", workers=1, quiet=True)
+    assert there.digest == made.digest
