@@ -5,6 +5,7 @@ Imports stand inside the functions, so that a command waits for nothing that it 
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ def frames(options: argparse.Namespace) -> int:
     from awcl.data import sources
     from awcl.taxonomy import Taxonomy
 
+    out = _parquet(options.out)
     folders: list[tuple[str, Path]] = []
     for given in options.sources:
         name, equals, folder = given.partition("=")
@@ -30,7 +32,6 @@ def frames(options: argparse.Namespace) -> int:
             )
         folders.append((name, Path(folder)))
     table, notes = sources.frames(folders, Taxonomy.load(options.taxonomy))
-    out = Path(options.out)
     if options.private:
         key = out.with_suffix(".key")
         table = table.private(key)
@@ -52,8 +53,12 @@ def audit(options: argparse.Namespace) -> int:
     from awcl.taxonomy import Taxonomy
 
     taxonomy = Taxonomy.load(options.taxonomy)
+    out = _parquet(options.fix) if options.fix else None
     table = FrameTable.read(options.frames, taxonomy, check_splits=False)
     found = auditing.audit(table, workers=os.cpu_count() or 1, taxonomy=taxonomy)
+    if len(found.unreadable) == len(table):
+        name, reason = next(iter(found.unreadable.items()))
+        raise InputError(f"none of {len(table)} frames could be read; the first, {name}: {reason}")
     fixed = None
     if options.fix:
         try:
@@ -61,10 +66,13 @@ def audit(options: argparse.Namespace) -> int:
         except InputError:
             print("\n".join(found.lines()))
             raise
-        fixed.write(options.fix)
+        fixed.write(out)
     print("\n".join(found.lines()))
     if fixed is not None:
         print(f"{len(fixed)} frames -> {options.fix}")
+    if found.unreadable:
+        share = f"{len(found.unreadable)} of {len(table)} frames could not be read and compared"
+        print(f"awcl: warning: {share}", file=sys.stderr)
     return LEAKS if found.leaks else 0
 
 
@@ -103,7 +111,8 @@ def pretrain(options: argparse.Namespace) -> int:
     )
     with machine.process_group():
         history = run_loop(config, packed, taxonomy, reporter, evaluators, run)
-    print(f"{len(history)} epochs, val/proxy {history[-1]['val/proxy']:.3f} -> {options.out}")
+    if "val/proxy" in history[-1]:  # measured by the first of several processes
+        print(f"{len(history)} epochs, val/proxy {history[-1]['val/proxy']:.3f} -> {options.out}")
     return 0
 
 
@@ -167,8 +176,11 @@ def study_status(options: argparse.Namespace) -> int:
 def study_sync(options: argparse.Namespace) -> int:
     from awcl.tracking import Tracker
 
-    tracker = Tracker(_tracking(options), _stored_study(options))
-    tracker.sync()
+    folder = _stored_study(options)
+    tracker = Tracker(_tracking(options), folder)
+    with folder.only_driver():  # one writer
+        folder.catch_up()
+        tracker.sync()
     if tracker.failed:
         return FAILED
     print(f"{tracker.study.path} -> {tracker.uri}")
@@ -185,8 +197,17 @@ def _config(kind: type[C], options: argparse.Namespace) -> C:
     values = {name: value for name, value in given.items() if value is not None}
     for name, value in values.items():
         if name.endswith("_where"):
-            values[name] = _where(value.split(","))
+            values[name] = _where(value.split(","), f"--{name}")
     return with_values(kind(), values, "the command line")
+
+
+def _parquet(out: str) -> Path:
+    """Only a .parquet is written, so that a slip overwrites no table of labels."""
+    if not out.endswith(".parquet"):
+        raise InputError(
+            f"{out}: a frame table is a Parquet file; give a name that ends in .parquet"
+        )
+    return Path(out)
 
 
 def _table(options: argparse.Namespace, taxonomy: Any = None) -> Any:
@@ -241,7 +262,7 @@ def _tell_study(plan: Any, tracker: Any) -> int:
 
     print(f"\n{render(plan.folder)}\n")
     print(f"storage  {plan.folder.path}")
-    print(f"compare  mlflow ui --backend-store-uri {tracker.uri}")
+    print(f"compare  mlflow ui --backend-store-uri {shlex.quote(tracker.uri)}")
     outcomes = [trial.folder.done["outcome"] for trial in plan.trials if trial.folder.done]
     return FAILED if "failed" in outcomes else 0
 
@@ -264,12 +285,12 @@ def _epoch_line(config: Any) -> Callable[[dict[str, Any]], None]:
     return log
 
 
-def _where(given: list[str]) -> dict[str, list[str]]:
+def _where(given: list[str], flag: str = "--where") -> dict[str, list[str]]:
     """`column=value` (or `column=!value`), several times."""
     where: dict[str, list[str]] = {}
     for item in given:
         column, equals, value = item.partition("=")
         if not equals:
-            raise InputError(f"--where {item!r}: give COLUMN=VALUE or COLUMN=!VALUE")
+            raise InputError(f"{flag} {item!r}: give COLUMN=VALUE or COLUMN=!VALUE")
         where.setdefault(column, []).append(value)
     return where

@@ -21,7 +21,9 @@ from awcl.errors import InputError
 class Config(BaseModel):
     """Immutable; an unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 def _sorted_values(where: Any) -> Any:

@@ -58,7 +58,10 @@ class Encoder(nn.Module):
             "std": STD,
         }
         weights = {name: t.contiguous() for name, t in self.model.state_dict().items()}
-        save_file(weights, path, metadata={"awcl": json.dumps(about)})
+        try:
+            save_file(weights, path, metadata={"awcl": json.dumps(about)})
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(f"{path.name}: {error}") from error
 
     @classmethod
     def load(cls, path: Path) -> "Encoder":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from awcl.errors import InputError
 
-STALE_SECONDS = 7 * 24 * 3600
+STALE_SECONDS = 24 * 3600
 
 
 @contextmanager

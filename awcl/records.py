@@ -75,13 +75,10 @@ def checkpoint_epoch(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("epoch_"))
 
 
-def newest_checkpoint(
-    run: Path, after: int = 0, up_to: float = math.inf, warn: bool = True
-) -> Path | None:
+def newest_checkpoint(run: Path, after: int = 0, up_to: float = math.inf) -> Path | None:
     """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
 
     Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
-    warn=False where one may just be under way.
     """
     found = [path for path in run.glob("**/epoch_*") if path.is_dir()]
     for checkpoint in sorted(found, key=checkpoint_epoch, reverse=True):
@@ -90,8 +87,7 @@ def newest_checkpoint(
         reason = why_incomplete(checkpoint)
         if reason is None:
             return checkpoint
-        if warn:
-            warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
+        warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
     return None
 
 
@@ -181,34 +177,28 @@ class TrialFolder:
         return newest_checkpoint(self.train)
 
     def history(self) -> list[dict[str, Any]]:
-        """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial.
-
-        From history.jsonl and, where the driver died first, from the newest checkpoint.
-        """
+        """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial."""
         by_epoch = {row["epoch"]: row for row in _lines(self.path / "history.jsonl")}
-        done = self.done
-        last = done["epoch"] if done else math.inf
-        for row in self._told_by_checkpoint_only(max(by_epoch, default=0), last):
-            by_epoch[row["epoch"]] = row
+        last = self.done["epoch"] if self.done else math.inf
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
+
+    def catch_up(self) -> None:
+        """Writes to history.jsonl what only a checkpoint tells, before later epochs follow it.
+
+        For the start of a driver: the one before it may have died between the two.
+        """
+        known = max((row["epoch"] for row in _lines(self.path / "history.jsonl")), default=0)
+        checkpoint = newest_checkpoint(self.train, after=known)
+        if checkpoint is not None:
+            for row in read_json(checkpoint / HISTORY)["epochs"]:
+                if row["epoch"] > known:
+                    self.append_history(row)
 
     def prune(self, keep: int) -> None:
         """Removes all but the newest checkpoints, also those of earlier launches."""
         found = [path for path in self.train.glob("**/epoch_*") if path.is_dir()]
         for old in sorted(found, key=checkpoint_epoch)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
-
-    def catch_up(self) -> None:
-        """Writes to history.jsonl what only a checkpoint tells, before later epochs follow it."""
-        known = max((row["epoch"] for row in _lines(self.path / "history.jsonl")), default=0)
-        for row in self._told_by_checkpoint_only(known, math.inf):
-            self.append_history(row)
-
-    def _told_by_checkpoint_only(self, known: int, last: float) -> list[dict[str, Any]]:
-        checkpoint = newest_checkpoint(self.train, after=known, up_to=last, warn=False)
-        if checkpoint is None:
-            return []
-        return [row for row in read_json(checkpoint / HISTORY)["epochs"] if row["epoch"] > known]
 
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""
@@ -259,6 +249,12 @@ class StudyFolder:
 
     def append_decision(self, decision: dict[str, Any]) -> None:
         _append_line(self.path / "decisions.jsonl", decision)
+
+    def catch_up(self) -> None:
+        """`TrialFolder.catch_up` for every trial that has not ended."""
+        for trial in self.trials():
+            if trial.done is None:
+                trial.catch_up()
 
     def trial(self, key: str) -> TrialFolder:
         return TrialFolder(self.path / "trials" / key)

@@ -305,7 +305,7 @@ def test_a_patient_in_two_splits_is_refused_with_what_mends_it(awcl, changed, pa
     told = awcl(
         "pretrain", "--frames", changed(crossing), "--packs", packs, "--out", tmp_path / "r"
     )
-    refused(told, "this patient is in test and train; `awcl audit")
+    refused(told, "this patient is in test and train; give one split (`awcl audit")
     assert not (tmp_path / "r").exists()
 
 
@@ -341,7 +341,9 @@ def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
 
 def test_a_study_that_is_none_or_has_no_frames_is_refused(awcl, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refused(awcl("study", "run", "plane"), "study 'plane': no such file, and no recipe; planes")
+    refused(
+        awcl("study", "run", "plane"), "study 'plane': no such file and no recipe; there is planes"
+    )
     refused(awcl("study", "run", "planes"), "--frames FRAMES.parquet is needed")
     refused(awcl("study", "run", "planes", "--as", "../up"), "--as: name '../up'")
     refused(awcl("study", "status", "planes"), "results/planes: no study is stored here")

@@ -97,6 +97,7 @@ def test_history_is_merged_from_lines_and_checkpoint_in_order(tmp_path):
     trial = TrialFolder(tmp_path)
     trial.append_history({"epoch": 1, "from": "lines"})
     checkpoint(trial.train / "launch", 3)
+    trial.catch_up()
     assert [(row["epoch"], row["from"]) for row in trial.history()] == [
         (1, "lines"), (2, "checkpoint"), (3, "checkpoint"),
     ]  # fmt: skip

@@ -191,6 +191,7 @@ def test_epochs_that_only_a_checkpoint_knows_are_added_too(uri, study):
     folder = trial.train / "launch" / "epoch_0003"
     write_json(folder / records.HISTORY, {"epochs": [row(1), row(2), row(3)]})
     records.mark_complete(folder)
+    study.catch_up()
     without_warnings(Tracker(uri, study).sync)
     assert [p[2] for p in points(uri) if p[1] == "loss"] == [1, 2, 3]
 

@@ -25,7 +25,9 @@ SHARD_BYTES = 2**30
 
 
 def side(size: int) -> int:
-    """Side in pixels of a stored frame for views of `size` pixels."""
+    """Side in pixels of a stored frame for views of `size` pixels; InputError below 16."""
+    if size < 16:
+        raise InputError(f"view size {size}: choose 16 pixels or more")
     return math.ceil(size * 8 / 7)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -52,6 +53,7 @@ def find_or_build(
     fingerprint: the table, and each file's size and time of change. Where none of the files is
     there (the images stayed on another machine), the pack last made of this table is taken.
     """
+    side(size)  # refuses what is no size before anything is read
     packs = Path(packs).absolute()
     fingerprint, files_there = _fingerprint(table, size)
     note = packs / "seen" / f"{fingerprint}.json"
@@ -140,9 +142,19 @@ def _decoded(frames: pd.DataFrame, size: int, workers: int | None) -> Iterator[P
         yield from map(decode, jobs)
         return
     context = multiprocessing.get_context("spawn")  # the caller may hold threads, or a GPU
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         for start in range(0, len(jobs), BLOCK):
             yield from pool.map(decode, jobs[start : start + BLOCK], chunksize=16)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def decode(job: tuple[str, str | None, str | None, str | None, int]) -> Packed | str:

@@ -176,7 +176,7 @@ def check_patients(frames: pd.DataFrame, where: str) -> None:
     if crossing.any():
         patient = frames["patient"][crossing].iloc[0]
         found = " and ".join(sorted(frames["split"][frames["patient"] == patient].unique()))
-        reason = f"this patient is in {found}; `awcl audit FRAMES --fix OUT` can mend it"
+        reason = f"this patient is in {found}; give one split (`awcl audit --fix` does, on a table)"
         _refuse(crossing, where, "patient", reason)
 
 

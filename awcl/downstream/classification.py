@@ -25,7 +25,8 @@ class Problem:
         for split, members in (("train", trains), (judged_on, judges)):
             if not members.any():
                 raise InputError(
-                    f"split {split!r} is empty: it holds no frame with an anatomy at level {level}"
+                    f"split {split!r} is empty: it holds no frame with an anatomy at level {level};"
+                    " see the columns 'split' and 'anatomy' of the frame table"
                 )
         self.classes = np.unique(names[trains].to_numpy(str))
         lacking = sorted(set(names[judges]) - set(self.classes))

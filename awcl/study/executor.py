@@ -8,6 +8,8 @@ scheduler's state and starts over where its snapshot is damaged.
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,8 +39,7 @@ def execute(plan: Plan, tracker: Tracker) -> None:
 
     Raises KeyboardInterrupt where it was interrupted with work left; everything is stored then.
     """
-    for trial in plan.pending:
-        trial.folder.catch_up()
+    plan.folder.catch_up()
     _close_what_ended(plan)
     tracker.sync()
     if plan.done:
@@ -109,6 +110,8 @@ def _train(plan: Plan, tracker: Tracker) -> None:
                 name=launch, storage_path=str(experiment), callbacks=[recorder], verbose=0
             ),
         ).fit()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Tune leaves its own behind
     shutil.rmtree(experiment / launch, ignore_errors=True)  # Tune's own notes; nothing reads them
     if any(trial.folder.done is None for trial in pending):
         raise KeyboardInterrupt

@@ -18,12 +18,17 @@ def load(name: str) -> Study:
         if path.suffix == ".py" and path.is_file():
             spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
             module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except (SyntaxError, ImportError) as error:
+                raise InputError(f"study {path}: {error}") from error
             break
     else:
         known = _installed()
         if name not in known:
-            raise InputError(f"study {name!r}: no such file, and no recipe; {', '.join(known)} are")
+            raise InputError(
+                f"study {name!r}: no such file and no recipe; there is {', '.join(known)}"
+            )
         module = importlib.import_module(f"studies.{name}")
     if not callable(getattr(module, "study", None)):
         raise InputError(f"study {name}: {module.__file__} defines no function study()")

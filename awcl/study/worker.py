@@ -4,13 +4,16 @@ A job is plain data (JSON), so that no object of this program has to be unpickle
 """
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 from ray import tune
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
@@ -70,6 +73,7 @@ def drive(space: dict[str, Job]) -> None:
     per_worker = {"CPU": resources["cpus"]}
     if resources["gpus"]:
         per_worker["GPU"] = resources["gpus"]
+    _name_our_cluster()
     trainer = TorchTrainer(
         train,
         train_loop_config=job,
@@ -93,6 +97,16 @@ def drive(space: dict[str, Job]) -> None:
         epoch = max((row["epoch"] for row in folder.history()), default=0)
         folder.write_done("failed", epoch=epoch, reason=_last_words(error))
     tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+def _name_our_cluster() -> None:
+    """Tells Train's processes which Ray is theirs.
+
+    Beside another Ray on the machine its placement group cleaner cannot tell, and dies; a trial
+    that is stopped then keeps its cores for ever, and the study waits for them.
+    """
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
 
 
 def _last_words(error: ray.train.TrainingFailedError) -> str:

@@ -87,9 +87,12 @@ def test_a_study_with_two_workers_and_a_failing_trial(
 
 
 def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
-    shared_ray, tiny_study, tiny_frames, tmp_path
+    shared_ray, another_ray, tiny_study, tiny_frames, tmp_path
 ):
-    """A decision of an earlier run stands: its rung holds a value that no proxy can reach."""
+    """A decision of an earlier run stands: its rung holds a value that no proxy can reach.
+
+    Another Ray runs on the machine meanwhile: with it, Train's own clean-up loses its way.
+    """
     study = tiny_study.model_copy(
         update={"early_stopping": EarlyStopping(grace=1, reduction=2), "seeds": [3]}
     )
@@ -114,6 +117,23 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
     [child] = [r for r in runs if r.data.tags["awcl.key"] == trial.key]
     assert child.info.status == "KILLED"
     assert len(client.get_metric_history(child.info.run_id, "val/proxy")) == 1
+
+
+@pytest.fixture
+def another_ray():
+    """Somebody else's Ray on this machine."""
+    code = (
+        "import ray, sys; "
+        "ray.init(address='local', include_dashboard=False, num_cpus=1, logging_level='ERROR'); "
+        "print('up', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline().strip() == "up"
+    yield
+    process.stdin.close()
+    process.wait(30)
 
 
 def test_a_second_driver_is_refused(tiny_study, tiny_frames, tmp_path):

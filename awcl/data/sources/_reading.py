@@ -112,6 +112,12 @@ def refusal(path: Path, row: int, column: str, value: object, reason: str) -> In
     return InputError(f"{path}: row {row}, column {column!r}, value {str(value)!r}: {reason}")
 
 
+def refuse_empty(table: pd.DataFrame, column: str, path: Path) -> None:
+    """Raises InputError with the row where a column that every image needs is empty."""
+    for row in table.index[table[column] == ""]:
+        raise refusal(path, row, column, "", "empty; every image needs one")
+
+
 def same_number(text: str) -> str:
     """'005' and '5' are one patient; other names stay as they are."""
     return str(int(text)) if text.isdecimal() else text

@@ -43,6 +43,7 @@ def read(root: Path, taxonomy: Taxonomy) -> SourceRows:
     """Rows of the download in, or nested in, `root`; raises InputError where it is not right."""
     path = _reading.find_table(root, TABLE)
     table = _reading.read_csv(path, COLUMNS)
+    _reading.refuse_empty(table, "Patient_num", path)
     anatomy = _reading.translate(table, "Plane", PLANES, path)
     _reading.check_anatomy(anatomy, "Plane", path, taxonomy)
     official = _reading.translate(table, "Train", OFFICIAL, path)

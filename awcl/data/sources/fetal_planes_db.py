@@ -60,6 +60,7 @@ def read(root: Path, taxonomy: Taxonomy) -> SourceRows:
     """Rows of the download in, or nested in, `root`; raises InputError where it is not right."""
     path = _reading.find_table(root, TABLE)
     table = _reading.read_csv(path, COLUMNS)
+    _reading.refuse_empty(table, "Patient_num", path)
     plane = _reading.translate(table, "Plane", PLANES, path)
     brain_plane = _reading.translate(table, "Brain_plane", BRAIN_PLANES, path)
     anatomy = plane.where(plane != "brain", brain_plane)
