@@ -66,20 +66,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     actions = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(
-        to: Any, name: str, run: Callable, summary: str, example: str
-    ) -> argparse.ArgumentParser:
-        added = to.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=f"example:\n{textwrap.indent(example, '  ')}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(run=run)
-        return added
+    _data_parsers(actions)
+    _encoder_parsers(actions)
+    _study_parsers(actions)
+    return parser
 
-    c = command(
+
+def _command(
+    to: Any, name: str, run: Callable, summary: str, example: str
+) -> argparse.ArgumentParser:
+    added = to.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n{textwrap.indent(example, '  ')}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.set_defaults(run=run)
+    return added
+
+
+def _data_parsers(actions: Any) -> None:
+    c = _command(
         actions, "frames", commands.frames, "downloads to one frame table",
         "awcl frames fetal_planes_db=FETAL_PLANES_ZENODO hc18=hc18 --out frames.parquet",
     )  # fmt: skip
@@ -87,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--out", required=True, metavar="FRAMES.parquet")
     c.add_argument("--private", action="store_true", help="names as keyed hashes")
     _taxonomy_flag(c)
-    c = command(
+    c = _command(
         actions, "audit", commands.audit, "what leaks between splits; exit 3 where something does",
         "awcl audit frames.parquet --fix clean.parquet",
     )  # fmt: skip
@@ -95,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--fix", metavar="OUT.parquet", help="move whole connected groups to train")
     c.add_argument("--force", action="store_true", help="also where much of a split moves")
     _taxonomy_flag(c)
-    c = command(
+    c = _command(
         actions, "pack", commands.pack, "decode frames beforehand, as other commands do on need",
         "awcl pack clean.parquet --size 224",
     )  # fmt: skip
@@ -103,7 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--size", type=int, default=224, help="view size in pixels (224)")
     c.add_argument("--packs", metavar="DIR")
     _taxonomy_flag(c)
-    c = command(
+
+
+def _encoder_parsers(actions: Any) -> None:
+    c = _command(
         actions, "pretrain", commands.pretrain, "one encoder, in this process",
         "awcl pretrain --frames clean.parquet --out run --anatomy.ratio 0.5",
     )  # fmt: skip
@@ -113,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--proxy-level", choices=("coarse", "fine"), default="fine")
     _config_flags(c, TrialConfig)
     _config_flags(c, RunConfig)
-    c = command(
+    c = _command(
         actions, "evaluate", commands.evaluate, "judge an encoder on a downstream task",
         "awcl evaluate run --frames clean.parquet --task planes --where 'source=!hc18'",
     )  # fmt: skip
@@ -124,14 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--packs", metavar="DIR")
     c.add_argument("--out", metavar="EVAL.json")
     _config_flags(c, TrialConfig)
-    _study_parsers(actions, command)
-    return parser
 
 
-def _study_parsers(commands_: Any, command: Callable) -> None:
+def _study_parsers(actions: Any) -> None:
     summary = "run, look at, or complete a study"
-    added = commands_.add_parser("study", help=summary, description=summary)
-    actions = added.add_subparsers(required=True, metavar="ACTION")
+    added = actions.add_parser("study", help=summary, description=summary)
+    studies = added.add_subparsers(required=True, metavar="ACTION")
     for name, run, summary in (
         ("run", commands.study_run, "run what is pending; running again is how a study resumes"),
         ("evaluate", commands.study_evaluate, "complete missing evaluations of finished trials"),
@@ -139,7 +148,7 @@ def _study_parsers(commands_: Any, command: Callable) -> None:
         ("sync", commands.study_sync, "write what is stored to MLflow, also into an empty one"),
     ):
         example = f"awcl study {name} planes" + " --frames clean.parquet" * (name == "run")
-        c = command(actions, name, run, summary, example)
+        c = _command(studies, name, run, summary, example)
         c.add_argument("name", metavar="NAME_OR_FILE")
         c.add_argument("--storage", default="results", metavar="DIR", help="default ./results")
         if name != "status":

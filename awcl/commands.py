@@ -150,8 +150,6 @@ def study_run(options: argparse.Namespace) -> int:
     from awcl.study.plan import held
 
     with held(plan):
-        if plan.done:
-            print("every trial is done and evaluated; nothing to run")
         executor.execute(plan, tracker)
     return _tell_study(plan, tracker)
 

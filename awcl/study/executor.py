@@ -43,6 +43,7 @@ def execute(plan: Plan, tracker: Tracker) -> None:
     _close_what_ended(plan)
     tracker.sync()
     if plan.done:
+        print("every trial is done and evaluated; nothing to run")
         return
     tracker.start()
     try:
@@ -92,7 +93,8 @@ def _train(plan: Plan, tracker: Tracker) -> None:
     driver = DRIVER if "TRAIN_DRIVER" in ray.cluster_resources() else DRIVER_WITHOUT_OURS
     asha = _restored_asha(plan)
     experiment = plan.folder.path / "tune"
-    print(f"{len(pending)} trials to run, {_concurrent(plan, driver)} at a time", flush=True)
+    at_a_time = _concurrent(plan, driver)
+    print(f"{len(pending)} trials to run, {at_a_time} at a time", flush=True)
     epochs = sum(trial.config.pretrain.epochs for trial in pending)
     done = sum(len(trial.folder.history()) for trial in pending)
     with tqdm(total=epochs, initial=done, desc="training", unit="epoch", disable=None) as bar:
@@ -103,7 +105,7 @@ def _train(plan: Plan, tracker: Tracker) -> None:
                 "job": tune.grid_search([worker.training_job(t, plan, launch) for t in pending])
             },
             tune_config=tune.TuneConfig(
-                max_concurrent_trials=_concurrent(plan, driver),
+                max_concurrent_trials=at_a_time,
                 scheduler=AshaScheduler(asha, plan) if asha else None,
             ),
             run_config=tune.RunConfig(

@@ -59,7 +59,7 @@ class Plan:
     @property
     def pending(self) -> list[Trial]:
         """Neither finished nor stopped; a failed trial is tried again."""
-        return [trial for trial in self.trials if _outcome(trial) not in ("finished", "stopped")]
+        return [trial for trial in self.trials if not _ended_well(trial)]
 
     @property
     def done(self) -> bool:
@@ -69,7 +69,7 @@ class Plan:
     def missing_evaluations(self) -> Iterator[Evaluation]:
         """Over finished and stopped trials alike, what is not evaluated yet."""
         for trial in self.trials:
-            if _outcome(trial) not in ("finished", "stopped"):
+            if not _ended_well(trial):
                 continue
             checkpoint = trial.folder.checkpoint()
             if checkpoint is None:
@@ -151,9 +151,9 @@ def _take_folder(plan: Plan) -> None:
         trial.folder.write_about(about(trial.config, trial.pack))
 
 
-def _outcome(trial: Trial) -> str | None:
+def _ended_well(trial: Trial) -> bool:
     done = trial.folder.done
-    return None if done is None else done["outcome"]
+    return done is not None and done["outcome"] in ("finished", "stopped")
 
 
 def storage_folder(storage: str | Path) -> Path:
