@@ -1,4 +1,7 @@
-"""Image files to one-channel uint8 arrays; the only code that decodes them."""
+"""Image files to one-channel uint8 arrays; the only code that decodes them.
+
+Videos are decoded in awcl.data.videos.
+"""
 
 from pathlib import Path
 
@@ -9,7 +12,10 @@ EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 class UnreadableImage(Exception):
-    """Why a file gives no image. The message names no path, so it may be stored."""
+    """Why a file gives no image, or a video not all of its frames.
+
+    The message names no path, so it may be stored.
+    """
 
 
 def read_grey(path: str | Path) -> np.ndarray:
