@@ -220,10 +220,16 @@ def _packs(options: argparse.Namespace) -> Path:
 
 
 def _tell_failed(pack: Any) -> None:
-    if pack.failed:
+    """A line a frame, and one for all frames that a video lacks for one reason."""
+    alike: dict[tuple, list[str]] = {}
+    for number, frame in enumerate(pack.failed):
+        of_video = ("video", frame["video"]) if "video" in frame else ("image", number)
+        alike.setdefault((*of_video, frame["error"]), []).append(frame["frame_id"])
+    if alike:
         print(f"{len(pack.failed)} frames could not be read and are left out:", file=sys.stderr)
-        for frame in pack.failed:
-            print(f"  {frame['frame_id']}: {frame['error']}", file=sys.stderr)
+    for (*_, error), names in alike.items():
+        more = f" and {len(names) - 1} more of its video" if len(names) > 1 else ""
+        print(f"  {names[0]}{more}: {error}", file=sys.stderr)
 
 
 def _study(options: argparse.Namespace) -> tuple[Any, Any]:

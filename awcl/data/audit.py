@@ -28,7 +28,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from awcl.data.images import UnreadableImage, read_grey
+from awcl.data import decoding
 from awcl.data.table import SPLITS, FrameTable
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
@@ -198,7 +198,7 @@ def audit(table: FrameTable, workers: int = 1, taxonomy: Taxonomy | None = None)
     Memory: 4 KiB a frame. Time: N^2 / 2 hash distances, some seconds for 50,000 frames.
     """
     frames = table.frames
-    prints = _prints(frames["path"], workers)
+    prints = _prints(frames, workers)
     patient = frames["patient"].factorize()[0]
     identical = _identical(prints.sha, patient)
     near, suspects = _near(prints, patient, frames["split"].factorize()[0])
@@ -214,8 +214,8 @@ def audit(table: FrameTable, workers: int = 1, taxonomy: Taxonomy | None = None)
         near=near,
         suspects=suspects,
         group=group,
-        unreadable={names[row]: reason for row, reason in prints.unreadable.items()},
-        flat=[names[row] for row in prints.flat],
+        unreadable={names[row]: reason for row, reason in sorted(prints.unreadable.items())},
+        flat=[names[row] for row in sorted(prints.flat)],
     )
 
 
@@ -224,42 +224,47 @@ def _in_two_splits(frames: pd.DataFrame, column: str) -> list[str]:
     return sorted(splits.index[splits > 1])
 
 
-def _prints(paths: Iterable[str], workers: int) -> Prints:
-    paths = list(paths)
+def _prints(frames: pd.DataFrame, workers: int) -> Prints:
     prints = Prints(
-        sha=np.full(len(paths), "", dtype=object),
-        phash=np.zeros(len(paths), np.uint64),
-        thumbs=np.zeros((len(paths), SIDE, SIDE), np.uint8),
+        sha=np.full(len(frames), "", dtype=object),
+        phash=np.zeros(len(frames), np.uint64),
+        thumbs=np.zeros((len(frames), SIDE, SIDE), np.uint8),
         unreadable={},
         flat=[],
     )
-    bar = tqdm(_map(paths, workers), "audit", len(paths), unit="frame", disable=None, delay=2)
-    for row, found in enumerate(bar):
-        if isinstance(found, str):
-            prints.unreadable[row] = found
-        elif found is None:
-            prints.flat.append(row)
-        else:
-            prints.sha[row], prints.phash[row], prints.thumbs[row] = found
+    files = decoding.files(frames)
+    with tqdm(total=len(frames), desc="audit", unit="frame", disable=None, delay=2) as bar:
+        for file, of_file in zip(files, _map(files, workers), strict=True):
+            for row, found in zip(file.rows, of_file, strict=True):
+                if isinstance(found, str):
+                    prints.unreadable[row] = found
+                elif found is None:
+                    prints.flat.append(row)
+                else:
+                    prints.sha[row], prints.phash[row], prints.thumbs[row] = found
+            bar.update(len(file.rows))
     return prints
 
 
-def _map(paths: list[str], workers: int) -> Iterator:
-    """`_print_of` over the paths, in order."""
+def _map(files: list[decoding.File], workers: int) -> Iterator:
+    """`_prints_of` over the files, in order."""
     if workers <= 1:
-        yield from map(_print_of, paths)
+        yield from map(_prints_of, files)
         return
+    chunk = max(1, min(32, len(files) // (4 * workers)))  # a few videos are for all processes
     # Not forked: OpenCV's threads, once started here, are dead in a fork, and it waits for them.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_print_of, paths, chunksize=32)
+        yield from pool.map(_prints_of, files, chunksize=chunk)
 
 
-def _print_of(path: str) -> tuple[str, int, np.ndarray] | str | None:
-    """(sha, phash, thumbnail) of an image; why it is unreadable; None where it is of one grey."""
-    try:
-        grey = read_grey(path)
-    except UnreadableImage as error:
-        return str(error)
+def _prints_of(file: decoding.File) -> list[tuple[str, int, np.ndarray] | str | None]:
+    return [_print_of(grey) for grey in decoding.greys(file.path, file.numbers)]
+
+
+def _print_of(grey: np.ndarray | str) -> tuple[str, int, np.ndarray] | str | None:
+    """(sha, phash, thumbnail) of a frame; why it is unreadable; None where it is of one grey."""
+    if isinstance(grey, str):
+        return grey
     if grey.min() == grey.max():
         return None
     height, width = grey.shape

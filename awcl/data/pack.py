@@ -12,6 +12,7 @@ in another order or folder give the same pack. No path enters it.
 
 import math
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,8 +94,11 @@ class FramePack:
         return cv2.resize(self.image(row), (self.size, self.size), interpolation=cv2.INTER_AREA)
 
     @property
-    def failed(self) -> list[dict[str, str]]:
-        """Frames of the table that are not in the pack, as {frame_id, error}."""
+    def failed(self) -> list[dict[str, Any]]:
+        """Frames of the table that are not in the pack, as {frame_id, error}.
+
+        A frame of a video also has `video`, a number that it shares with that video's others.
+        """
         return self.about["failed"]
 
 

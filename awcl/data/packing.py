@@ -1,12 +1,19 @@
-"""Frame table to frame pack: decode in parallel, name by content, put in place whole."""
+"""Frame table to frame pack: decode in parallel, name by content, put in place whole.
+
+A pack has its frames in the order of their names, a video gives them in its own order, and private
+names are in no order at all. So each video is decoded first, once, and what it gives waits on disk
+for its turn: packing videos takes twice the disk that their part of the pack does. An image is read
+when it is its turn.
+"""
 
 import hashlib
 import multiprocessing
 import os
+import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,15 +24,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from awcl import hashing
-from awcl.data import ellipse
+from awcl.data import decoding, ellipse
 from awcl.data.images import UnreadableImage, read_grey
 from awcl.data.pack import FORMAT, FramePack, images_per_shard, side
 from awcl.data.table import FrameTable
+from awcl.data.videos import is_video
 from awcl.errors import InputError
 from awcl.files import put_in_place, read_json, scratch_folder, write_json
 
 PARALLEL_FROM = 128  # frames; below it, starting processes costs more than it saves
 BLOCK = 1024  # frames under way at once
+MASK = ["mask", "mask_kind", "mask_classes"]
 NAMED_BY = (
     "frame_id", "anatomy", "split", "patient", "scan", "audit_group",
     "source", "machine", "operator", "site", "trimester", "mask_classes", "pixel_mm",
@@ -79,10 +88,12 @@ def build(
     frames = table.frames.sort_values("frame_id", ignore_index=True)
     with scratch_folder(packs) as part:
         with (
+            scratch_folder(packs) as waiting,
             _Writer(part, "shard", side(size)) as images,
             _Writer(part, "mask", side(size)) as masks,
         ):
-            kept, failed = _write_all(frames, size, images, masks, workers, quiet)
+            decoded = _decoded(frames, size, workers, waiting, quiet)
+            kept, failed = _write_all(frames, decoded, images, masks, quiet)
         if not kept:
             name, error = failed[0]["frame_id"], failed[0]["error"]
             raise InputError(
@@ -106,19 +117,22 @@ def build(
 
 def _write_all(
     frames: pd.DataFrame,
-    size: int,
+    decoded: Iterator[Packed | str],
     images: "_Writer",
     masks: "_Writer",
-    workers: int | None,
     quiet: bool,
 ) -> tuple[list[dict], list[dict]]:
     """Rows that were written, and rows that could not be read with their error."""
     kept, failed = [], []
+    videos: dict[str, int] = {}
     with tqdm(total=len(frames), desc="packing", unit="frame", disable=quiet or None) as bar:
-        for row, result in enumerate(_decoded(frames, size, workers)):
+        for row, result in enumerate(decoded):
             bar.update()
             if isinstance(result, str):
                 failed.append({"frame_id": frames["frame_id"][row], "error": result})
+                path = frames["path"][row]
+                if is_video(path):  # a number, since no path may be stored
+                    failed[-1]["video"] = videos.setdefault(path, len(videos))
                 continue
             images.write(result.image)
             x, y, w, h = result.box
@@ -130,21 +144,73 @@ def _write_all(
     return kept, failed
 
 
-def _decoded(frames: pd.DataFrame, size: int, workers: int | None) -> Iterator[Packed | str]:
+def _decoded(
+    frames: pd.DataFrame, size: int, workers: int | None, waiting: Path, quiet: bool
+) -> Iterator[Packed | str]:
     """Each frame in turn, or why it cannot be read; in blocks, so that few wait in memory."""
-    if frames["index"].any():  # a frame of a video needs a decoder that is not here yet
-        name = frames["frame_id"][frames["index"] != 0].iloc[0]
-        raise InputError(f"frame {name}: frames of videos (index above 0) cannot be packed yet")
-    columns = frames[["path", "mask", "mask_kind", "mask_classes"]]
+    columns = frames[["path", *MASK]]
     jobs = [(*row, size) for row in columns.itertuples(index=False)]
     workers = workers or os.cpu_count() or 1
-    if workers == 1 or len(jobs) < PARALLEL_FROM:
-        yield from map(decode, jobs)
+    with _spread(workers if len(frames) >= PARALLEL_FROM else 1) as spread:
+        places = _decode_videos(frames, size, spread, waiting, quiet)
+        for start in range(0, len(jobs), BLOCK):
+            block = range(start, min(start + BLOCK, len(jobs)))
+            images = spread(decode, [jobs[row] for row in block if row not in places], chunksize=16)
+            for row in block:
+                yield _fetched(*places[row]) if row in places else next(images)
+
+
+@contextmanager
+def _spread(workers: int) -> Iterator[Callable[..., Iterator]]:
+    """`map(work, jobs, chunksize=n)`, over processes where there are several."""
+    if workers == 1:
+        yield lambda work, jobs, chunksize: map(work, jobs)
         return
     context = multiprocessing.get_context("spawn")  # the caller may hold threads, or a GPU
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        for start in range(0, len(jobs), BLOCK):
-            yield from pool.map(decode, jobs[start : start + BLOCK], chunksize=16)
+        yield pool.map
+
+
+def _decode_videos(
+    frames: pd.DataFrame, size: int, spread: Callable[..., Iterator], waiting: Path, quiet: bool
+) -> dict[int, tuple[Path, int]]:
+    """Decodes all videos into files in `waiting`; each row's file, and its place in it."""
+    files = [file for file in decoding.files(frames) if is_video(file.path)]
+    masks = frames[MASK].to_numpy(object)
+    jobs = [
+        (file.path, file.numbers, masks[file.rows].tolist(), size, waiting / str(number))
+        for number, file in enumerate(files)
+    ]
+    places: dict[int, tuple[Path, int]] = {}
+    total, hide = sum(len(file.rows) for file in files), quiet or not files or None
+    with tqdm(total=total, desc="decoding videos", unit="frame", disable=hide) as bar:
+        for file, job, offsets in zip(
+            files, jobs, spread(_decode_video, jobs, chunksize=1), strict=True
+        ):
+            places.update((row, (job[-1], at)) for row, at in zip(file.rows, offsets, strict=True))
+            bar.update(len(file.rows))
+    return places
+
+
+def _decode_video(job: tuple[str, list[int], list, int, Path]) -> list[int]:
+    """Decodes frames of a video (path, numbers, masks, view size) into a file; places in it."""
+    path, numbers, masks, size, file = job
+    places = []
+    with file.open("wb") as out:
+        for grey, mask in zip(decoding.greys(path, numbers), masks, strict=True):
+            places.append(out.tell())
+            pickle.dump(_packed(grey, *mask, size), out)
+    return places
+
+
+def _fetched(file: Path, place: int) -> Packed | str:
+    """What `_decode_video` has put there, a moment ago and under a name that only this run knows.
+
+    Opened anew for each frame: there are more videos than a process may hold files open.
+    """
+    with file.open("rb") as waiting:
+        waiting.seek(place)
+        return pickle.load(waiting)
 
 
 def _end_with_parent() -> None:
@@ -158,10 +224,23 @@ def _end_with_parent() -> None:
 
 
 def decode(job: tuple[str, str | None, str | None, str | None, int]) -> Packed | str:
-    """One frame from its files (path, mask, mask_kind, mask_classes, view size), or the error."""
-    path, mask_path, mask_kind, mask_classes, size = job
+    """One image from its files (path, mask, mask_kind, mask_classes, view size), or the error."""
+    path, *mask, size = job
+    (grey,) = decoding.greys(path, [0])
+    return _packed(grey, *mask, size)
+
+
+def _packed(
+    grey: np.ndarray | str,
+    mask_path: str | None,
+    mask_kind: str | None,
+    mask_classes: str | None,
+    size: int,
+) -> Packed | str:
+    """A frame from its pixels and its mask file, or why there is none."""
+    if isinstance(grey, str):
+        return grey
     try:
-        grey = read_grey(path)
         mask = None
         if isinstance(mask_path, str):
             mask = _read_mask(mask_path, mask_kind, len(mask_classes.split(";")), grey.shape)
@@ -238,7 +317,8 @@ def _fingerprint(table: FrameTable, size: int) -> tuple[str, bool]:
     Also whether any file is there at all.
     """
     stats = []
-    for path in pd.concat([table.frames["path"], table.frames["mask"].dropna()]):
+    paths = pd.concat([table.frames["path"], table.frames["mask"].dropna()])
+    for path in paths.unique():  # frames of a video share one
         with suppress(OSError):  # an absent file is the decoder's to report
             stat = os.stat(path)
             stats.append((stat.st_size, stat.st_mtime_ns))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from awcl import hashing
+from awcl.data.videos import SUFFIXES, is_video
 from awcl.errors import InputError
 from awcl.files import whole_file
 from awcl.taxonomy import Taxonomy
@@ -162,6 +163,11 @@ def _check(frames: pd.DataFrame, taxonomy: Taxonomy, where: str) -> None:
         "a frame with a mask needs the names of its values",
     )
     _refuse(frames["pixel_mm"] <= 0, where, "pixel_mm", "must be above 0")
+    no_video = [
+        number > 0 and not is_video(path)
+        for number, path in zip(frames["index"], frames["path"], strict=True)
+    ]
+    _refuse(no_video, where, "index", f"only a video ({', '.join(SUFFIXES)}) has frames above 0")
     for name in frames["anatomy"].dropna().unique():
         try:
             taxonomy.check(name)

@@ -30,7 +30,7 @@ class _BrokenOff(Exception):
 
 def is_video(path: str | Path) -> bool:
     """Whether a file is a video, by its suffix."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return str(path).lower().endswith(SUFFIXES)
 
 
 def frames(path: str | Path, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from awcl.data import audit as auditing
-from awcl.data import sources
+from awcl.data import sources, videos
 from awcl.data.audit import audit
 from awcl.data.table import FrameTable
 from awcl.errors import InputError
@@ -192,6 +192,35 @@ def test_the_number_of_workers_and_the_block_size_change_nothing(tmp_path, monke
     small = audit(leaky)
     assert one.lines() == two.lines() == small.lines()
     assert list(one.group) == list(two.group) == list(small.group)
+
+
+def test_frames_of_videos_are_compared_like_images_and_each_video_read_once(tmp_path, monkeypatch):
+    stills = table(tmp_path, [(n, n, "train", picture(k)) for k, n in enumerate("abcd")]).frames
+    videos.write(tmp_path / "v.avi", [picture(7), picture(2), picture(0), picture(8)])
+    (tmp_path / "no.avi").write_bytes(b"no video")
+    films = pd.DataFrame(
+        {
+            "frame_id": ["v/3", "v/9", "v/2", "v/1", "no/1"],
+            "path": [*[str(tmp_path / "v.avi")] * 4, str(tmp_path / "no.avi")],
+            "index": [3, 9, 2, 1, 1],
+            "source": "s",
+            "patient": [*["v"] * 4, "no"],
+            "split": "test",
+        }
+    )
+    rows = pd.concat([films, stills], ignore_index=True)
+    both = FrameTable.build(rows, TAXONOMY, "frames", check_splits=False)
+    opened, open_file = [], videos.av.open
+    monkeypatch.setattr(
+        videos.av, "open", lambda path, **k: opened.append(path) or open_file(path, **k)
+    )
+    found = audit(both)
+    assert sorted(opened) == [str(tmp_path / "no.avi"), str(tmp_path / "v.avi")]
+    assert pairs_of(found, found.identical) == {frozenset(("v/2", "a")), frozenset(("v/1", "c"))}
+    assert list(found.unreadable) == ["v/9", "no/1"]
+    assert found.unreadable["v/9"] == "the video ends after frame 3"
+    assert "not a video" in found.unreadable["no/1"]
+    assert audit(both, workers=2).lines() == found.lines()
 
 
 @settings(max_examples=60, deadline=None)

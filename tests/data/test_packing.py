@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from awcl.data import pack as pack_module
-from awcl.data import packing
+from awcl.data import packing, videos
 from awcl.data.pack import FramePack, side
 from awcl.data.packing import build, find_or_build
 from awcl.data.table import FrameTable
@@ -483,3 +483,110 @@ def test_a_pack_serves_where_the_images_are_not(tiny_table, tmp_path):
     gone = tiny_table.frames.assign(path="/elsewhere/" + tiny_table.frames["frame_id"])
     there = packing.find_or_build(FrameTable(gone), 32, tmp_path / "packs", workers=1, quiet=True)
     assert there.digest == made.digest
+
+
+# --- frames of videos ------------------------------------------------------------------------
+
+
+def filmed(folder: Path, scans: int = 3, frames: int = 8) -> tuple[FrameTable, FrameTable]:
+    """The same frames as images and as videos, in an order of names that is not that of frames."""
+    folder.mkdir()
+    shown = {f"v{scan}": [picture(10 * scan + n) for n in range(frames)] for scan in range(scans)}
+    for name, pictures in shown.items():
+        videos.write(folder / f"{name}.avi", pictures)
+    where = [(name, n) for n in range(frames) for name in shown]
+    stills = {f"{name}_{n}": shown[name][n] for name, n in where}
+    named = {"frame_id": [f"s/{(7 * k) % len(where):03d}" for k in range(len(where))]}
+    paths, numbers = [folder / f"{name}.avi" for name, _ in where], [n for _, n in where]
+    return (
+        table_of(save(folder / "images", stills), **named),
+        table_of(paths, index=numbers, **named),
+    )
+
+
+def same_files(one: FramePack, other: FramePack) -> bool:
+    names = {file.name for pack in (one, other) for file in pack.folder.iterdir()}
+    return all(
+        (one.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in names
+    )
+
+
+def test_images_and_videos_of_the_same_frames_are_the_same_pack(tmp_path):
+    stills, films = filmed(tmp_path / "i")
+    one, other = packed(stills, tmp_path / "one"), packed(films, tmp_path / "other")
+    assert one.digest == other.digest
+    assert same_files(one, other)
+    both = FrameTable(pd.concat([stills.frames[::2], films.frames[1::2]], ignore_index=True))
+    assert packed(both, tmp_path / "both").digest == one.digest
+    assert in_sight(tmp_path / "other") == [other.folder], "nothing is left of what waited"
+
+
+def test_videos_packed_in_parallel_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "PARALLEL_FROM", 2)
+    monkeypatch.setattr(packing, "BLOCK", 5)
+    stills, films = filmed(tmp_path / "i")
+    cut_off(Path(films.frames["path"][0]))
+    both = FrameTable(pd.concat([stills.frames[::2], films.frames[1::2]], ignore_index=True))
+    one, two = (packed(both, tmp_path / str(n), workers=n) for n in (1, 2))
+    assert one.failed
+    assert same_files(one, two)
+
+
+def test_a_video_is_opened_and_decoded_once(tmp_path, monkeypatch):
+    _, films = filmed(tmp_path / "i")
+    opened, decoded = [], []
+    open_file, grey = videos.av.open, videos._grey
+    monkeypatch.setattr(
+        videos.av, "open", lambda path, **k: opened.append(path) or open_file(path, **k)
+    )
+    monkeypatch.setattr(videos, "_grey", lambda frame: decoded.append(frame.pts) or grey(frame))
+    packed(films, tmp_path / "p")
+    assert sorted(opened) == sorted(set(films.frames["path"]))
+    assert decoded == list(range(8)) * 3
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_video_that_breaks_off_gives_its_good_frames_and_one_reason(tmp_path):
+    stills, films = filmed(tmp_path / "i")
+    whole = packed(stills, tmp_path / "whole")
+    broken = Path(films.frames["path"][0])
+    cut_off(broken)
+    held, _ = videos.count(broken)
+    made = packed(films, tmp_path / "p")
+    lost = films.frames.query("path == @broken.as_posix() and index >= @held")["frame_id"]
+    assert 0 < len(lost) == 24 - len(made) < 8
+    said = f"the video breaks off after frame {held - 1}"
+    assert made.failed == [{"frame_id": n, "error": said, "video": 0} for n in sorted(lost)]
+    rows = {name: row for row, name in enumerate(whole.frames["frame_id"])}
+    for row, name in enumerate(made.frames["frame_id"]):
+        assert np.array_equal(made.image(row), whole.image(rows[name]))
+    for file in made.folder.iterdir():
+        assert b"v0.avi" not in file.read_bytes()
+
+
+def test_frames_of_a_video_have_masks_of_their_own(tmp_path):
+    stills, films = filmed(tmp_path / "i", scans=1, frames=3)
+    square = np.zeros((20, 40), np.uint8)
+    square[5:15, 5:15] = 1
+    bad = np.zeros((4, 4), np.uint8)
+    masks = save(tmp_path / "m", {"a": square, "b": bad})
+    columns = {"mask": [None, *masks], "mask_kind": "filled", "mask_classes": "head"}
+    still, film = (
+        packed(FrameTable(table.frames.assign(**columns)), tmp_path / name)
+        for table, name in ((stills, "stills"), (films, "films"))
+    )
+    assert still.digest == film.digest
+    assert len(film) == 2 and "mask is (4, 4), image (20, 40)" in film.failed[0]["error"]
+    (row,) = np.flatnonzero(film.frames["mask_row"] >= 0)
+    assert film.mask(row).max() == 1
+
+
+def test_a_video_that_changed_in_its_place_is_packed_anew(tmp_path):
+    _, films = filmed(tmp_path / "i", scans=1)
+    first = find_or_build(films, SIZE, tmp_path / "p", workers=1, quiet=True)
+    videos.write(tmp_path / "i" / "v0.avi", [picture(99 + n) for n in range(8)])
+    again = find_or_build(films, SIZE, tmp_path / "p", workers=1, quiet=True)
+    assert again.digest != first.digest
