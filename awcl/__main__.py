@@ -94,6 +94,9 @@ def _data_parsers(actions: Any) -> None:
     c.add_argument("sources", nargs="+", metavar="NAME=DIR")
     c.add_argument("--out", required=True, metavar="FRAMES.parquet")
     c.add_argument("--private", action="store_true", help="names as keyed hashes")
+    c.add_argument(
+        "--every", type=int, metavar="N", help="of video: keep unlabelled frames 0, N, 2N, ... (8)"
+    )
     _taxonomy_flag(c)
     c = _command(
         actions, "audit", commands.audit, "what leaks between splits; exit 3 where something does",

@@ -31,7 +31,8 @@ def frames(options: argparse.Namespace) -> int:
                 f"{given!r}: give NAME=DIR, with NAME one of {', '.join(sources.names())}"
             )
         folders.append((name, Path(folder)))
-    table, notes = sources.frames(folders, Taxonomy.load(options.taxonomy))
+    chosen = {} if options.every is None else {"every": options.every}
+    table, notes = sources.frames(folders, Taxonomy.load(options.taxonomy), **chosen)
     if options.private:
         key = out.with_suffix(".key")
         table = table.private(key)

@@ -8,12 +8,14 @@ import warnings
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from awcl import commands
 from awcl.__main__ import main
+from awcl.data import videos
 from awcl.data.table import FrameTable
 from awcl.records import StudyFolder, newest_checkpoint
 from awcl.taxonomy import Taxonomy
@@ -145,6 +147,27 @@ def test_a_frame_that_cannot_be_read_is_named_and_left_out(awcl, changed, tmp_pa
     told = awcl("pack", changed(lost), "--size", 32, "--packs", tmp_path / "packs")
     assert told.code == 0 and "47 frames" in told.out
     assert "1 frames could not be read" in told.err and "  tiny/p0_0: " in told.err
+
+
+def test_videos_become_frames_and_one_that_is_damaged_is_one_line(awcl, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 20, 40, 40), dtype=np.uint8)
+    for name, pictures in zip(("a.avi", "b.avi"), noise, strict=True):
+        videos.write(tmp_path / name, pictures)
+    (tmp_path / "scans.csv").write_text(
+        "scan,patient,from_frame,to_frame,anatomy\na,1,3,4,4CH\nb,2,,,\n"
+    )
+    frames = tmp_path / "frames.parquet"
+    told = awcl("frames", f"video={tmp_path}", "--every", 5, "--out", frames)
+    assert told.code == 0 and "10 frames -> " in told.out, told.err
+    assert "2 labelled frames are kept and 8 of the others (every 5)" in told.out
+    damaged = bytearray((tmp_path / "b.avi").read_bytes())
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 3000] = bytes(3000)
+    (tmp_path / "b.avi").write_bytes(damaged)
+    told = awcl("pack", frames, "--size", 32, "--packs", tmp_path / "packs")
+    assert told.code == 0 and "8 frames at 32 px" in told.out
+    head, line = told.err.strip().splitlines()
+    assert head == "2 frames could not be read and are left out:"
+    assert line.startswith("  video/b/000010 and 1 more of its video: the video breaks off after")
 
 
 def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):

@@ -319,12 +319,17 @@ def test_an_own_parquet_table_reads_like_csv(tmp_path):
 def test_frames_of_a_video_are_told_apart_by_index(tmp_path):
     mapping = 'table = "export/frames.csv"\nroot = "images"\n[columns]\n'
     mapping += 'path = "file"\npatient = "pid"\nindex = "n"\n'
-    rows = ("file,pid,n", "c.png,1,0", "c.png,1,25")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "c.avi").touch()
+    rows = ("file,pid,n", "c.avi,1,0", "c.avi,1,25")
     frames = sources.frames({"table": own(tmp_path, mapping, rows)}, TAXONOMY)[0].frames
     assert list(frames["frame_id"]) == ["clinic/c/0", "clinic/c/25"]
     assert list(frames["index"]) == [0, 25]
     with pytest.raises(InputError, match="row 3, column 'n', value 'x': not a frame number"):
-        sources.read("table", own(tmp_path, mapping, (*rows[:2], "c.png,1,x")), TAXONOMY)
+        sources.read("table", own(tmp_path, mapping, (*rows[:2], "c.avi,1,x")), TAXONOMY)
+    with pytest.raises(InputError, match=r"row 1, column 'index': only a video .* has frames"):
+        rows = (*rows[:2], "c.png,1,25")
+        sources.frames({"table": own(tmp_path, mapping, rows)}, TAXONOMY)
 
 
 def test_absent_masks_and_shared_scan_ids_are_reported(tmp_path):

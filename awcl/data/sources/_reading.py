@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from awcl.data.table import SPLITS, split_by_patient
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
@@ -113,9 +114,9 @@ def refusal(path: Path, row: int, column: str, value: object, reason: str) -> In
 
 
 def refuse_empty(table: pd.DataFrame, column: str, path: Path) -> None:
-    """Raises InputError with the row where a column that every image needs is empty."""
+    """Raises InputError with the row where a column that every row needs is empty."""
     for row in table.index[table[column] == ""]:
-        raise refusal(path, row, column, "", "empty; every image needs one")
+        raise refusal(path, row, column, "", "empty; every row needs one")
 
 
 def same_number(text: str) -> str:
@@ -142,18 +143,34 @@ def pngs(*folders: Path) -> dict[str, Path]:
     return found
 
 
-def keep_present(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+def splits(rows: pd.DataFrame, column: str, path: Path) -> tuple[list[str], list[str]]:
+    """The split of each row of an own table, and a note where a part of it is ours."""
+    if "split" not in rows:
+        return [split_by_patient(p) for p in rows["patient"]], ["patients were split 60/20/20"]
+    for row, value in rows["split"].items():
+        if value not in SPLITS:
+            reason = f"write {', '.join(SPLITS)} (numbers are not guessed at)"
+            raise refusal(path, row, column, value, reason)
+    if (rows["split"] == "val").any():
+        return list(rows["split"]), []
+    pairs = zip(rows["patient"], rows["split"], strict=True)
+    return [split_by_patient(*pair) for pair in pairs], ["a fifth of the train patients became val"]
+
+
+def keep_present(
+    rows: pd.DataFrame, path: Path, what: str = "images"
+) -> tuple[pd.DataFrame, list[str]]:
     """The rows that have a `path`, and a note that names the first of the others.
 
-    Raises InputError where no image is there at all: then the folder is the wrong one.
+    Raises InputError where none is there at all: then the folder is the wrong one.
     """
     absent = rows["path"].isna()
     if absent.all():
         raise InputError(
-            f"{path}: none of its {len(rows)} images is there, for example "
+            f"{path}: none of its {len(rows)} {what} is there, for example "
             f"{rows['frame_id'].iloc[0]!r}; is the download whole?"
         )
-    notes = [absence(rows["frame_id"][absent], "images")] if absent.any() else []
+    notes = [absence(rows["frame_id"][absent], what)] if absent.any() else []
     return rows[~absent], notes
 
 

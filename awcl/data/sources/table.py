@@ -28,10 +28,11 @@
     mask_classes = "head;abdomen"      # names of the mask's values 1, 2, ...
 
 What is filled in: `frame_id` is the image's path under `root` without its suffix (and `/index`
-where `index` is given, for frames of a video). `source` goes before frame_id, patient and scan, so
-that two tables' patients stay apart. `split` must say train, val or test; without val, a fifth of
-its train patients become val; without the column, patients go 60/20/20. Labels that [anatomy] does
-not list must be names of the taxonomy. Frames whose image is absent are left out and reported.
+where `index` is given: then `path` is a video, .mp4, .avi, .mov or .mkv, and `index` the number of
+the frame in it, from 0). `source` goes before frame_id, patient and scan, so that two tables'
+patients stay apart. `split` must say train, val or test; without val, a fifth of its train patients
+become val; without the column, patients go 60/20/20. Labels that [anatomy] does not list must be
+names of the taxonomy. Frames whose image is absent are left out and reported.
 """
 
 import tomllib
@@ -42,7 +43,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from awcl.data.sources import SourceRows, _reading
-from awcl.data.table import COLUMNS, SPLITS, split_by_patient
+from awcl.data.table import COLUMNS
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
@@ -73,7 +74,7 @@ def read(root: Path, taxonomy: Taxonomy) -> SourceRows:
     for column in {"frame_id", "patient", "scan"} & set(rows):
         named = rows["source"] + "/" + rows[column]
         rows[column] = named.where(rows[column] != "", None)
-    rows["split"], notes = _splits(rows, mapping["columns"].get("split", "split"), path)
+    rows["split"], notes = _reading.splits(rows, mapping["columns"].get("split", "split"), path)
     notes += _shared_scans(rows)
     notes += _find_masks(rows, mapping["root"])
     rows["path"] = [_existing(mapping["root"], name) for name in rows["path"]]
@@ -200,20 +201,6 @@ def _frame_ids(rows: pd.DataFrame) -> pd.Series:
     return (
         rows["frame_id"].where(rows["frame_id"] != "", default) if "frame_id" in rows else default
     )
-
-
-def _splits(rows: pd.DataFrame, column: str, path: Path) -> tuple[list[str], list[str]]:
-    """The split of each frame, and a note where a part of it is ours."""
-    if "split" not in rows:
-        return [split_by_patient(p) for p in rows["patient"]], ["patients were split 60/20/20"]
-    for row, value in rows["split"].items():
-        if value not in SPLITS:
-            reason = f"write {', '.join(SPLITS)} (numbers are not guessed at)"
-            raise _reading.refusal(path, row, column, value, reason)
-    if (rows["split"] == "val").any():
-        return list(rows["split"]), []
-    pairs = zip(rows["patient"], rows["split"], strict=True)
-    return [split_by_patient(*pair) for pair in pairs], ["a fifth of the train patients became val"]
 
 
 def _shared_scans(rows: pd.DataFrame) -> list[str]:
