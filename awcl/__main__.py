@@ -99,6 +99,23 @@ def _data_parsers(actions: Any) -> None:
     )
     _taxonomy_flag(c)
     c = _command(
+        actions, "phantom", commands.phantom, "make synthetic scans in the form of a real set",
+        "awcl phantom --out phantom --scans 30 --seed 0",
+    )  # fmt: skip
+    c.add_argument("--out", metavar="DIR", help="DIR/frames.parquet and its images and masks")
+    c.add_argument("--scans", type=int, default=30, help="scans, one a patient (30)")
+    c.add_argument("--seed", type=int, default=0, help="another seed, other patients (0)")
+    c.add_argument("--size", type=int, default=224, help="width of a frame in pixels (224)")
+    c.add_argument("--seconds", type=float, default=16, help="length of a scan (16)")
+    c.add_argument("--rate", type=float, default=25, help="frames a second (25)")
+    c.add_argument("--labelled", type=float, default=0.15, help="share of labelled frames (0.15)")
+    c.add_argument("--every", type=int, default=8, help="of the others, each so manieth (8)")
+    c.add_argument("--videos", action="store_true", help="lossless videos in place of images")
+    c.add_argument("--workers", type=int, metavar="N", help="processes; all cores by default")
+    c.add_argument("--sheet", metavar="FILE.png", help="draw a contact sheet, anatomy by anatomy")
+    c.add_argument("--beside", metavar="FRAMES.parquet", help="real frames to show on the sheet")
+    _taxonomy_flag(c)
+    c = _command(
         actions, "audit", commands.audit, "what leaks between splits; exit 3 where something does",
         "awcl audit frames.parquet --fix clean.parquet",
     )  # fmt: skip

@@ -40,10 +40,7 @@ def frames(options: argparse.Namespace) -> int:
     table.write(out)
     for note in notes:
         print(note)
-    counts = table.frames.groupby(["source", "split"]).agg(
-        frames=("frame_id", "size"), patients=("patient", "nunique")
-    )
-    print(counts.to_string())
+    print(_counts(table))
     print(f"{len(table)} frames -> {out}")
     return 0
 
@@ -83,6 +80,31 @@ def pack(options: argparse.Namespace) -> int:
     made = find_or_build(_table(options), options.size, _packs(options))
     _tell_failed(made)
     print(f"{len(made)} frames at {options.size} px -> {made.folder}")
+    return 0
+
+
+def phantom(options: argparse.Namespace) -> int:
+    from awcl.data.phantom import sheet, writing
+    from awcl.data.phantom.scan import Settings
+    from awcl.data.table import FrameTable
+    from awcl.taxonomy import Taxonomy
+
+    if not options.out and not options.sheet:
+        raise InputError("phantom: give --out DIR to make one, or --sheet FILE.png to look at one")
+    taxonomy = Taxonomy.load(options.taxonomy)
+    if options.out:
+        given = {f: getattr(options, f) for f in ("size", "rate", "seconds", "labelled", "every")}
+        settings = Settings(**given, seed=options.seed)
+        table = writing.write(
+            Path(options.out), options.scans, settings, taxonomy,
+            as_videos=options.videos, workers=options.workers or os.cpu_count() or 1,
+        )  # fmt: skip
+        print(_counts(table))
+        print(f"{len(table)} frames -> {Path(options.out) / 'frames.parquet'}")
+    if options.sheet:
+        beside = FrameTable.read(options.beside, taxonomy) if options.beside else None
+        sheet.draw(Path(options.sheet), options.seed, beside, taxonomy)
+        print(f"contact sheet -> {options.sheet}")
     return 0
 
 
@@ -214,6 +236,13 @@ def _table(options: argparse.Namespace, taxonomy: Any = None) -> Any:
     from awcl.taxonomy import Taxonomy
 
     return FrameTable.read(options.frames, taxonomy or Taxonomy.load(options.taxonomy))
+
+
+def _counts(table: Any) -> str:
+    counts = table.frames.groupby(["source", "split"]).agg(
+        frames=("frame_id", "size"), patients=("patient", "nunique")
+    )
+    return counts.to_string()
 
 
 def _packs(options: argparse.Namespace) -> Path:
