@@ -14,10 +14,8 @@ connection inside such a group is of one of the four kinds.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 
 import cv2
 import imagehash
@@ -29,6 +27,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from awcl.data import decoding
+from awcl.data.processes import pool
 from awcl.data.table import SPLITS, FrameTable
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
@@ -252,9 +251,8 @@ def _map(files: list[decoding.File], workers: int) -> Iterator:
         yield from map(_prints_of, files)
         return
     chunk = max(1, min(32, len(files) // (4 * workers)))  # a few videos are for all processes
-    # Not forked: OpenCV's threads, once started here, are dead in a fork, and it waits for them.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_prints_of, files, chunksize=chunk)
+    with pool(workers) as processes:
+        yield from processes.map(_prints_of, files, chunksize=chunk)
 
 
 def _prints_of(file: decoding.File) -> list[tuple[str, int, np.ndarray] | str | None]:

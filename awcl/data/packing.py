@@ -7,12 +7,9 @@ when it is its turn.
 """
 
 import hashlib
-import multiprocessing
 import os
 import pickle
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ from awcl import hashing
 from awcl.data import decoding, ellipse
 from awcl.data.images import UnreadableImage, read_grey
 from awcl.data.pack import FORMAT, FramePack, images_per_shard, side
+from awcl.data.processes import pool
 from awcl.data.table import FrameTable
 from awcl.data.videos import is_video
 from awcl.errors import InputError
@@ -166,9 +164,8 @@ def _spread(workers: int) -> Iterator[Callable[..., Iterator]]:
     if workers == 1:
         yield lambda work, jobs, chunksize: map(work, jobs)
         return
-    context = multiprocessing.get_context("spawn")  # the caller may hold threads, or a GPU
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        yield pool.map
+    with pool(workers) as processes:
+        yield processes.map
 
 
 def _decode_videos(
@@ -211,16 +208,6 @@ def _fetched(file: Path, place: int) -> Packed | str:
     with file.open("rb") as waiting:
         waiting.seek(place)
         return pickle.load(waiting)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def decode(job: tuple[str, str | None, str | None, str | None, int]) -> Packed | str:
