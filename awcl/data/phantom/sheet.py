@@ -27,7 +27,7 @@ def draw(file: Path, seed: int, beside: FrameTable | None, taxonomy: Taxonomy) -
     """
     columns = [(m, t) for t in ("second", "first") for m in MACHINES]
     names = [f"{machine}, {trimester}" for machine, trimester in columns]
-    rows = {name: [_made(name, seed, *column) for column in columns] for name in planes()}
+    rows = _made(seed, columns)
     if beside is not None:
         names += ["real"] * REAL
         for name, tiles in rows.items():
@@ -36,14 +36,21 @@ def draw(file: Path, seed: int, beside: FrameTable | None, taxonomy: Taxonomy) -
         _laid_out(names, rows, taxonomy).save(part, format="png")
 
 
-def _made(anatomy: str, seed: int, machine: str, trimester: str) -> np.ndarray:
-    """The phantom's first such frame, in the middle of its stretch."""
+def _made(seed: int, columns: list[tuple[str, str]]) -> dict[str, list[np.ndarray]]:
+    """For each anatomy the phantom's first frame in each column, from the middle of its stretch."""
+    rows = {name: [np.zeros(TILE[::-1], np.uint8) for _ in columns] for name in planes()}
+    wanted = {(name, column) for name in rows for column in columns}
     for number in range(MOST_SCANS):
         of = scan(number, Settings(size=TILE[0], seed=seed))
-        if (of.machine.name, of.trimester) == (machine, trimester) and anatomy in of.anatomy:
-            shown = [k for k, name in enumerate(of.anatomy) if name == anatomy]
-            return of.frame(shown[len(shown) // 2])
-    return np.zeros(TILE[::-1], np.uint8)
+        column = of.machine.name, of.trimester
+        for name in rows:
+            if (name, column) in wanted and name in of.anatomy:
+                shown = [k for k, label in enumerate(of.anatomy) if label == name]
+                rows[name][columns.index(column)] = of.frame(shown[len(shown) // 2])
+                wanted.remove((name, column))
+        if not wanted:
+            break
+    return rows
 
 
 def _real(anatomy: str, table: FrameTable, taxonomy: Taxonomy) -> list[np.ndarray]:

@@ -22,12 +22,12 @@ class Tissue:
 
 
 TISSUES = {
-    "soft": Tissue(-2, 0, 0.02, 4.5),
-    "fluid": Tissue(-42, -0.35, -0.06, 0),
-    "blood": Tissue(-34, -0.25, -0.03, 0),
+    "soft": Tissue(-6, 0, 0.04, 6.0),
+    "fluid": Tissue(-42, -0.15, -0.06, 0),
+    "blood": Tissue(-34, -0.12, -0.03, 0),
     "brain": Tissue(-16, 0.0, 0.0, 4.0),
-    "bright": Tissue(1, 0.3, 0.0, 4.0),  # choroid, septa, folds
-    "line": Tissue(0, 1.2, 0.1, 3.0),  # thin interfaces: falx, walls, fascia
+    "bright": Tissue(-2, 0.4, 0.0, 4.0),  # choroid, septa, folds
+    "line": Tissue(-2, 0.8, 0.1, 3.0),  # thin interfaces: falx, walls, fascia
     "liver": Tissue(-7, 0.05, 0.0, 2.5),
     "lung": Tissue(-1, 0.1, 0.03, 2.5),
     "muscle": Tissue(-12, 0.1, 0.03, 4.0),
@@ -35,13 +35,13 @@ TISSUES = {
     "kidney": Tissue(-15, 0.05, 0.0, 2.0),
     "gut": Tissue(-5, 0.1, 0.03, 5.0),
     "gristle": Tissue(-17, 0.1, 0.05, 2.0),
-    "skin": Tissue(-1, 1.0, 0.1, 3.0),
+    "skin": Tissue(-4, 0.5, 0.1, 3.0),
     "fat": Tissue(-8, 0.0, 0.04, 5.0),
     "placenta": Tissue(-1, 0.0, 0.0, 3.0),
     "womb": Tissue(-9, 0.2, 0.03, 5.0),
-    "skull": Tissue(10, 2.5, 1.2, 2.5),
-    "young skull": Tissue(6, 1.5, 0.7, 2.5),
-    "bone": Tissue(12, 2.5, 6.0, 2.5),
+    "skull": Tissue(15, 0.8, 2.2, 3.0),
+    "young skull": Tissue(10, 0.6, 1.2, 3.0),
+    "bone": Tissue(18, 0.7, 10.0, 2.5),
 }
 NUMBER = {name: number for number, name in enumerate(TISSUES)}
 SCATTER, IMPEDANCE, ATTENUATION, UNEVEN = np.array(

@@ -13,8 +13,8 @@ from awcl.data.phantom.shapes import Structure, arc, band, curve, ellipse
 def axial_head(f: Fetus) -> Iterator[Structure]:
     """What both planes share."""
     a, b, deep = f.size.ofd / 2, f.size.bpd / 2, f.size.bpd / 2
-    wall = 0.055 * f.size.bpd
-    yield Structure("skin", ellipse(0, 0, a * 1.06, b * 1.07), deep * 1.05)
+    wall = 0.045 * f.size.bpd
+    yield Structure("muscle", ellipse(0, 0, a * 1.06, b * 1.07), deep * 1.05)
     yield Structure(f.skull, ellipse(0, 0, a, b), deep, mask="head")
     yield Structure("brain", ellipse(0, 0, a - wall, b - wall), deep)
     for far in (-1, 1):  # the furrows of the surface
