@@ -6,7 +6,7 @@ x grows to the right, y downwards; the middle of a plane is (0, 0). Points are (
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, KroghInterpolator
 
 Points = np.ndarray
 
@@ -58,7 +58,9 @@ def curve(*through: tuple[float, float], points: int = 32) -> Points:
     if len(knots) == 2:
         return np.linspace(knots[0], knots[1], points)
     along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(knots, axis=0).T))])
-    return CubicSpline(along, knots)(np.linspace(0, along[-1], points))
+    # The same parabola through three points, without the threads of a matrix solver.
+    smooth = KroghInterpolator if len(knots) == 3 else CubicSpline
+    return smooth(along, knots)(np.linspace(0, along[-1], points))
 
 
 def band(line: Points, width: float | np.ndarray) -> Points:
