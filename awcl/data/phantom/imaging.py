@@ -94,7 +94,7 @@ def probe(machine: Machine, depth: float, size: int) -> Probe:
 
 def fill(image: np.ndarray, points: Points, value: int) -> None:
     """Draws a closed outline, (N, 2) (column, row), into a uint8 image."""
-    fixed = np.round(np.clip(points, -2000, 4000) * (1 << FIXED)).astype(np.int32)
+    fixed = np.round(np.clip(points, -20_000, 40_000) * (1 << FIXED)).astype(np.int32)
     cv2.fillPoly(image, [fixed], value, shift=FIXED)
 
 
@@ -199,8 +199,8 @@ class _Spread:
     """The point spread of a probe: even along the beam, across it wider away from the focus.
 
     narrow, wide: SDs across the beam, in beams, of two blurs; share (S, 1, 1): how much of the
-    wide one each depth gets. level (S, 1, 1): what keeps speckle's mean strength. peak (S, 1, 1):
-    what keeps the strength of a wall's echo.
+    wide one each depth gets. level (S, 1, 1): what makes 1 of soft tissue's mean envelope, whatever
+    the picture's size and depth. peak (S, 1, 1): what keeps the strength of a wall's echo.
     """
 
     axial: float
@@ -222,7 +222,8 @@ class _Spread:
         axial = max(finer * machine.axial / at.step, 0.35)
         narrow, wide = float(across.min()), float(across.max()) + 1e-3
         share = (across - narrow) / (wide - narrow)
-        level = np.sqrt(2 * np.pi * across * axial)
+        kept = _kept(across, TEXTURE_MM / spacing) * _kept(axial, TEXTURE_MM / at.step)
+        level = np.sqrt(2 / (np.pi * kept))
         peak = np.sqrt(2 * np.pi) * axial / level
         return _Spread(
             axial, narrow, wide, share[:, None, None].astype(np.float32),
@@ -239,6 +240,12 @@ class _Spread:
         return cv2.magnitude(
             np.ascontiguousarray(field[..., 0]), np.ascontiguousarray(field[..., 1])
         )
+
+
+def _kept(sd: np.ndarray, grain: np.ndarray) -> np.ndarray:
+    """The variance that a blur (SD in samples) leaves of noise of 1, even over `grain` samples."""
+    grain = np.maximum(grain, 1)
+    return grain / np.sqrt(4 * np.pi * np.square(sd) + np.square(grain) - 1)
 
 
 def _screen(envelope: np.ndarray, gain: float, at: Probe, rng: np.random.Generator) -> np.ndarray:
