@@ -30,6 +30,8 @@ BOUNDS = (
 SPLITS = ("train", "val", "train", "test", "train")  # of scan 0, 1, ...; and so on in turn
 SKIPPED = 0.12  # chance that a scan leaves a plane out
 NAMED_BACKGROUND = 0.35  # chance that the frames between two visits are labelled background
+FINER = 5  # masks are drawn so much finer: a filled outline takes in all pixels that it touches
+STREAKS = 128  # places across the picture, whatever its size, where the mother's shadows vary
 SLOWNESS = 2.2  # how much longer the probe stays near a plane than far from it
 
 
@@ -136,14 +138,16 @@ class Scan:
     def mask(self, index: int) -> np.ndarray:
         """The truth, (H, W) uint8 of 0 and 1 + number in MASK_CLASSES, within the sector."""
         probe = self.visits[self.visit[index]].probe
-        mask = np.zeros(probe.sector.shape, np.uint8)
+        height, width = probe.sector.shape
+        fine = np.zeros((FINER * height, FINER * width), np.uint8)
 
         def draw(structure: Structure, points: Points) -> None:
             if structure.mask is not None:
                 value = MASK_CLASSES.index(structure.mask) + 1 if structure.mask else 0
-                imaging.fill(mask, probe.to_screen(points), value)
+                imaging.fill(fine, probe.to_screen(points) * FINER + FINER // 2, value)
 
         self._draw(index, draw)
+        mask = fine[FINER // 2 :: FINER, FINER // 2 :: FINER].copy()
         mask[~probe.sector] = 0
         return mask
 
@@ -179,7 +183,7 @@ def scan(number: int, settings: Settings) -> Scan:
     visit, along = _course(len(visits), settings.frames)
     far = np.array([v.far for v in visits])[visit]
     near = np.abs(along) <= settings.labelled
-    beyond = np.maximum(0, np.abs(along) - settings.labelled) / (1 - settings.labelled)
+    beyond = np.maximum(0, np.abs(along) - settings.labelled) / max(1e-9, 1 - settings.labelled)
     wobble = _smooth(rng, settings, 0.3, 3)
     off = np.sign(along) * beyond**SLOWNESS * far + 0.03 * far * wobble[:, 0]
     drift = _smooth(rng, settings, 0.8, 4)
@@ -242,10 +246,12 @@ def _visit(
 
 def _streaks(rng: np.random.Generator, beams: int) -> np.ndarray:
     """dB lost along each beam in the mother's layers: smooth, with a poor contact at the edges."""
-    white = rng.standard_normal(beams + 200)
+    white = rng.standard_normal(STREAKS + 200)
     smooth = sum(w * gaussian_filter1d(white, sd) * np.sqrt(sd) for w, sd in ((3, 2), (9, 12)))
-    edge = np.abs(np.linspace(-1, 1, beams)) ** 6 * rng.uniform(0, 14)
-    return (smooth[100:-100] + edge).astype(np.float32)
+    place = np.linspace(-1, 1, beams)
+    edge = np.abs(place) ** 6 * rng.uniform(0, 14)
+    lost = np.interp(place, np.linspace(-1, 1, STREAKS), smooth[100:-100])
+    return (lost + edge).astype(np.float32)
 
 
 def _rng(*parts: object) -> np.random.Generator:
