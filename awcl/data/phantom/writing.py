@@ -14,6 +14,7 @@ it stopped, and more scans of the same settings are added to those there.
 import csv
 from collections.abc import Iterator
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from awcl.data import videos
+from awcl.data.phantom.planes import planes
 from awcl.data.phantom.scan import MASK_CLASSES, Scan, Settings, scan
 from awcl.data.processes import pool
 from awcl.data.table import FrameTable
@@ -51,6 +53,8 @@ def write(
     out = Path(out).absolute()
     if scans < 1:
         raise InputError(f"--scans {scans}: at least 1 scan is needed")
+    if workers < 1:
+        raise InputError(f"--workers {workers}: at least 1 process is needed")
     _claim(out, settings, as_videos)
     made = [scan(number, settings) for number in range(scans)]
     table = FrameTable.build(
@@ -76,7 +80,8 @@ def kept(of: Scan) -> np.ndarray:
 
 def _claim(out: Path, settings: Settings, as_videos: bool) -> None:
     """Writes down what `out` is made of, or checks it against what stands there."""
-    about = {"format": FORMAT, "form": "videos" if as_videos else "images", **asdict(settings)}
+    about = {"format": FORMAT, "form": "videos" if as_videos else "images", **asdict(settings),
+             "planes": list(planes())}  # fmt: skip
     file = out / "PHANTOM.json"
     if file.is_file():
         there = read_json(file)
@@ -86,7 +91,7 @@ def _claim(out: Path, settings: Settings, as_videos: bool) -> None:
                     f"{out}: holds a phantom with {name} {there.get(name)!r}, not {value!r}; "
                     "give another --out"
                 )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir()):
         raise InputError(f"{out}: holds other files; give an empty or new folder as --out")
     else:
         write_json(file, about)
@@ -116,7 +121,8 @@ def make_scan(job: tuple[int, Settings, Path, bool]) -> int:
                 _write_png(part / "masks" / _file(index), of.mask(index))
         if as_videos:
             (out / "videos").mkdir(exist_ok=True)
-            videos.write(part / "scan.avi", map(of.frame, wanted), settings.rate)
+            rate = Fraction(settings.rate).limit_denominator(1001)  # as containers know it
+            videos.write(part / "scan.avi", map(of.frame, wanted), rate)
         else:
             for index in wanted:
                 _write_png(part / "images" / _file(index), of.frame(index))
