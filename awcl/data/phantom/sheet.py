@@ -25,6 +25,8 @@ def draw(file: Path, seed: int, beside: FrameTable | None, taxonomy: Taxonomy) -
 
     beside: a table whose frames are shown where they are of the same anatomy, or of its kind.
     """
+    for name in planes():
+        taxonomy.check(name)
     columns = [(m, t) for t in ("second", "first") for m in MACHINES]
     names = [f"{machine}, {trimester}" for machine, trimester in columns]
     rows = _made(seed, columns)

@@ -55,6 +55,8 @@ def write(
         raise InputError(f"--scans {scans}: at least 1 scan is needed")
     if workers < 1:
         raise InputError(f"--workers {workers}: at least 1 process is needed")
+    for name in planes():
+        taxonomy.check(name)
     _claim(out, settings, as_videos)
     made = [scan(number, settings) for number in range(scans)]
     table = FrameTable.build(
