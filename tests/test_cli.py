@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from awcl import commands
 from awcl.__main__ import main
@@ -168,6 +169,49 @@ def test_videos_become_frames_and_one_that_is_damaged_is_one_line(awcl, tmp_path
     head, line = told.err.strip().splitlines()
     assert head == "2 frames could not be read and are left out:"
     assert line.startswith("  video/b/000010 and 1 more of its video: the video breaks off after")
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory) -> Path:
+    """Where `made` puts its phantom."""
+    return tmp_path_factory.mktemp("clinic") / "phantom"
+
+
+CLINIC = ("--scans", 5, "--size", 64, "--seconds", 3, "--rate", 8, "--labelled", 0.4)
+
+
+@pytest.fixture
+def made(awcl, phantom) -> tuple[Told, Path]:
+    """A phantom of five scans, made by the first test that asks for it, and what was told of it."""
+    return awcl("phantom", "--out", phantom, *CLINIC, "--workers", 1), phantom
+
+
+def test_a_phantom_is_a_set_without_leaks_that_can_be_packed(awcl, made, tmp_path):
+    told, folder = made
+    assert told.code == 0, told.err
+    frames = folder / "frames.parquet"
+    table = FrameTable.read(frames, Taxonomy.load())
+    assert told.out.strip().splitlines()[-1] == f"{len(table)} frames -> {frames}"
+    assert set(table.frames["split"]) == {"train", "val", "test"}
+    assert awcl("audit", frames).code == 0
+    told = awcl("pack", frames, "--size", 32, "--packs", tmp_path / "packs")
+    assert told.code == 0 and told.out.startswith(f"{len(table)} frames at 32 px -> ")
+
+
+def test_a_phantom_of_videos_becomes_frames_as_own_videos_do(awcl, tmp_path):
+    told = awcl("phantom", "--out", tmp_path / "p", "--videos", "--workers", 1, *CLINIC)
+    assert told.code == 0, told.err
+    own = FrameTable.read(tmp_path / "p" / "frames.parquet", Taxonomy.load())
+    told = awcl("frames", f"video={tmp_path / 'p' / 'videos'}", "--out", tmp_path / "f.parquet")
+    assert told.code == 0 and f"{len(own)} frames -> " in told.out, told.err
+
+
+def test_a_contact_sheet_is_drawn_with_frames_beside(awcl, frames, tmp_path):
+    told = awcl("phantom", "--sheet", tmp_path / "s.png", "--beside", frames, "--seed", 1)
+    assert told.code == 0 and told.out == f"contact sheet -> {tmp_path / 's.png'}\n"
+    with Image.open(tmp_path / "s.png") as beside:
+        assert beside.format == "PNG" and beside.width > 1700 and beside.height > 1900
+    assert files(tmp_path) == {tmp_path / "s.png"}
 
 
 def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):
@@ -355,6 +399,41 @@ def test_an_encoder_that_is_none_is_refused(awcl, frames, packs, tmp_path, monke
     refused(awcl("evaluate", what, "--frames", frames, "--packs", packs), said)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--scans", 0], "--scans 0: at least 1 scan"),
+        (["--size", 5], "phantom: size 5: between 32 and 2048"),
+        (["--labelled", 2], "phantom: labelled 2.0: between 0 and 1"),
+        (["--rate", 0], "phantom: rate 0.0: between 1 and 200"),
+        (["--rate", "nan"], "phantom: rate nan: between 1 and 200"),
+        (["--seconds", -1], "phantom: seconds -1.0: between"),
+        (["--every", 0], "phantom: every 0: between"),
+        (["--seed", -1], "phantom: seed -1: between"),
+        (["--workers", -1], "--workers -1: at least 1 process"),
+        (["--taxonomy", "none.toml"], "taxonomy none.toml: No such file or directory"),
+    ],
+)
+def test_a_phantom_that_cannot_be_is_refused(awcl, tmp_path, given, said):
+    refused(awcl("phantom", "--out", tmp_path / "p", *given), said)
+    assert files(tmp_path) == set()
+
+
+def test_a_phantom_goes_only_where_it_may(awcl, made, frames, tmp_path):
+    _, folder = made
+    before = files(folder)
+    said = f"{folder}: holds a phantom with seed 0, not 1; give another --out"
+    refused(awcl("phantom", "--out", folder, *CLINIC, "--seed", 1), said)
+    assert files(folder) == before
+    refused(awcl("phantom", "--out", frames.parent), f"{frames.parent}: holds other files")
+    refused(awcl("phantom", "--out", frames), "frames.parquet")
+    refused(awcl("phantom", "--out", "/proc/phantom"), "(/proc/phantom")
+    refused(awcl("phantom"), "give --out DIR to make one, or --sheet FILE.png")
+    told = awcl("phantom", "--sheet", tmp_path / "s.png", "--beside", tmp_path / "none.parquet")
+    refused(told, "none.parquet: no such file")
+    assert files(tmp_path) == set()
+
+
 def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
     given = ("evaluate", "random", "--frames", frames, "--packs", packs, *flags())
     refused(awcl(*given, "--task", "plane"), "task 'plane': choose one of planes")
@@ -385,7 +464,7 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
 
 @pytest.mark.parametrize(
     "command",
-    ["frames", "audit", "pack", "pretrain", "evaluate"]
+    ["frames", "phantom", "audit", "pack", "pretrain", "evaluate"]
     + [f"study {action}" for action in ("run", "status", "evaluate", "sync")],
 )
 def test_every_command_has_help_with_an_example(awcl, command):
