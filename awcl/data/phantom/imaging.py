@@ -162,9 +162,11 @@ def picture(
     turn = off / SLICE_MM
     near, far = noise[..., :2], noise[..., 2:]
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    envelope = spread.envelope((near * cos + far * sin) * strength, echoes)
-    if machine.compound > 1:  # a second look through the same tissue, steered otherwise
-        other = spread.envelope((near * sin - far * cos) * strength, echoes)
+    scatterers = near * cos + far * sin
+    envelope = spread.envelope(scatterers * strength, echoes)
+    if machine.compound > 1:  # a second look, steered otherwise, meets others: those far away
+        others = np.roll(scatterers, scatterers.shape[1] // 2, axis=1)
+        other = spread.envelope(others * strength, echoes)
         envelope = (envelope + other) / 2
     return _screen(envelope, gain, at, rng)
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awcl.data.ellipse import Ellipse
@@ -85,6 +85,7 @@ def test_ages_fill_their_trimester():
         assert np.mean(weeks) == pytest.approx((low + high) / 2, abs=0.15)
 
 
+@settings(deadline=None)
 @given(TRIMESTERS, SEEDS)
 def test_a_head_is_one_ellipse_of_a_plausible_shape(trimester, seed):
     size = growth.draw(trimester, np.random.default_rng(seed))
@@ -96,6 +97,7 @@ def test_a_head_is_one_ellipse_of_a_plausible_shape(trimester, seed):
         assert abs(size.bpd - mean) < 3 * sd
 
 
+@settings(deadline=None)
 @given(TRIMESTERS, SEEDS)
 def test_every_size_is_above_nothing(trimester, seed):
     size = growth.draw(trimester, np.random.default_rng(seed))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awcl.data.phantom import shapes
@@ -23,6 +23,7 @@ def length(line: np.ndarray) -> float:
     return float(np.hypot(*np.diff(line, axis=0).T).sum())
 
 
+@settings(deadline=None)
 @given(SMALL, SMALL, RADIUS, RADIUS, DEGREES)
 def test_the_points_of_an_ellipse_lie_on_it(x, y, a, b, turn):
     points = shapes.turned(shapes.ellipse(x, y, a, b, turn) - (x, y), -turn)
@@ -36,6 +37,7 @@ def test_an_arc_begins_to_the_right_and_goes_below():
     assert arc[0] == pytest.approx([13, 20]) and arc[-1] == pytest.approx([10, 25])
 
 
+@settings(deadline=None)
 @given(SMALL, SMALL, DEGREES)
 def test_turning_keeps_distances_and_comes_back(x, y, degrees):
     points = np.array([[x, y]])
@@ -48,6 +50,7 @@ def test_turning_is_clockwise_on_the_screen():
     assert shapes.turned(np.array([[1.0, 0.0]]), 90) == pytest.approx(np.array([[0.0, 1.0]]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SMALL, SMALL), min_size=2, max_size=6))
 def test_a_curve_runs_from_its_first_point_to_its_last(through):
     if min(np.hypot(*np.diff(np.array(through), axis=0).T)) < 1:
@@ -71,6 +74,7 @@ def test_three_points_make_the_parabola_through_them():
     assert line == pytest.approx(np.stack([6 * share, 16 * share * (1 - share)], axis=1))
 
 
+@settings(deadline=None)
 @given(st.floats(5, 40), st.floats(0.5, 4))
 def test_a_straight_band_has_the_area_of_its_length_and_width(long, wide):
     outline = shapes.band(shapes.curve((0, 0), (long, 0)), wide)
@@ -85,6 +89,7 @@ def test_a_band_may_have_a_width_of_its_own_at_each_point():
     assert length(ring) == pytest.approx(np.pi * 10, rel=1e-3)
 
 
+@settings(deadline=None)
 @given(SMALL, SMALL, RADIUS, RADIUS, st.floats(0.1, 3))
 def test_growing_keeps_the_middle_and_squares_the_area(x, y, a, b, factor):
     outline = shapes.ellipse(x, y, a, b)
@@ -93,6 +98,7 @@ def test_growing_keeps_the_middle_and_squares_the_area(x, y, a, b, factor):
     assert area(grown) == pytest.approx(factor**2 * area(outline))
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.3), st.lists(st.floats(0, 6.28), min_size=1, max_size=4))
 def test_bumps_are_no_larger_than_said(amount, phases):
     radius = np.hypot(*shapes.uneven(shapes.ellipse(0, 0, 10, 10), amount, np.array(phases)).T)
@@ -100,6 +106,7 @@ def test_bumps_are_no_larger_than_said(amount, phases):
     assert np.abs(radius / 10 - 1).max() <= most + 1e-6
 
 
+@settings(deadline=None)
 @given(st.floats(-1.2, 1.2))
 def test_off_the_plane_a_ball_is_cut_in_smaller_circles(share):
     ball = Structure("soft", shapes.ellipse(3, 4, 10, 10), reach=10)
