@@ -2,10 +2,9 @@
 
 Head, abdomen and femur follow the INTERGROWTH-21st fetal growth standards (Papageorghiou et al.,
 Lancet 384:869, 2014: mean and SD of HC, BPD, OFD, AC, FL by exact gestational age), the cerebellum
-the standard of Rodriguez-Sibaja et al. (Ultrasound Obstet Gynecol 57:614, 2021), the crown-rump
-length that of Papageorghiou et al. (Ultrasound Obstet Gynecol 44:641, 2014). The charts of head,
-abdomen and femur begin at 14 weeks: in the first trimester (11 to 14) their means are continued to
-younger ages, and the spread is that share of the mean which it is at 14 weeks.
+the standard of Rodriguez-Sibaja et al. (Ultrasound Obstet Gynecol 57:614, 2021). The charts begin
+at 14 weeks: in the first trimester (11 to 14) their means are continued to younger ages, and the
+spread is that share of the mean which it is at 14 weeks.
 """
 
 from dataclasses import dataclass
@@ -56,12 +55,6 @@ def tcd(week: float) -> tuple[float, float]:
     return 6.9519 + 0.03327 * week**2, -0.5177 + 0.0772 * week
 
 
-def crl(week: float) -> tuple[float, float]:
-    """Crown-rump length, mean and SD in mm; its chart ends at 14 weeks."""
-    days = 7 * min(week, 14.0)
-    return -50.6562 + 0.815118 * days + 0.00535302 * days**2, -2.21626 + 0.0984894 * days
-
-
 @dataclass(frozen=True)
 class Biometry:
     """A patient's gestational age in weeks, and sizes in mm. bpd and ofd are the ellipse of hc."""
@@ -73,14 +66,13 @@ class Biometry:
     ac: float
     fl: float
     tcd: float
-    crl: float
 
 
 def draw(trimester: str, rng: np.random.Generator) -> Biometry:
     """A patient of a trimester ('first' or 'second'); large ones are large throughout."""
     weeks = rng.uniform(*WEEKS[trimester])
     common = rng.normal()
-    sizes = {c.__name__: _sized(c, weeks, common, rng) for c in (hc, ac, fl, tcd, crl)}
+    sizes = {c.__name__: _sized(c, weeks, common, rng) for c in (hc, ac, fl, tcd)}
     charted = max(weeks, CHART_BEGINS)  # two charts continued apart would bend the head
     shape = (bpd(charted)[0] / ofd(charted)[0]) * np.clip(rng.normal(1, 0.03), 0.93, 1.07)
     scale = sizes["hc"] / Ellipse((0, 0), (0.5, shape / 2), 0).perimeter
@@ -89,7 +81,7 @@ def draw(trimester: str, rng: np.random.Generator) -> Biometry:
 
 def _sized(chart, weeks: float, common: float, rng: np.random.Generator) -> float:
     mean, sd = chart(weeks)
-    if weeks < CHART_BEGINS and chart is not crl:
+    if weeks < CHART_BEGINS:
         at_start = chart(CHART_BEGINS)
         sd = mean * at_start[1] / at_start[0]
     z = np.clip(0.8 * common + 0.6 * rng.normal(), -2, 2)

@@ -53,7 +53,7 @@ MACHINES = {
             sharpen=0.0, marks="left",
         ),
         Machine(
-            "C", radius=40, half_angle=38, shown=1.04, axial=0.50, lateral=1.15, focus=0.35,
+            "C", radius=40, half_angle=38, shown=1.04, axial=0.80, lateral=1.15, focus=0.35,
             compound=1, calm=1.2, dynamic_range=44, level=19, gamma=1.1, near=4, far=-3, noise=-24,
             sharpen=0.5, marks="both",
         ),

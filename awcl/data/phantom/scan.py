@@ -29,6 +29,7 @@ BOUNDS = (
 )  # fmt: skip
 SPLITS = ("train", "val", "train", "test", "train")  # of scan 0, 1, ...; and so on in turn
 SKIPPED = 0.12  # chance that a scan leaves a plane out
+EMPTY = 0.81  # share of the way out beyond which a frame may be labelled background
 NAMED_BACKGROUND = 0.35  # chance that the frames between two visits are labelled background
 FINER = 5  # masks are drawn so much finer: a filled outline takes in all pixels that it touches
 STREAKS = 128  # places across the picture, whatever its size, where the mother's shadows vary
@@ -185,18 +186,18 @@ def scan(number: int, settings: Settings) -> Scan:
     near = np.abs(along) <= settings.labelled
     beyond = np.maximum(0, np.abs(along) - settings.labelled) / max(1e-9, 1 - settings.labelled)
     wobble = _smooth(rng, settings, 0.3, 3)
-    off = np.sign(along) * beyond**SLOWNESS * far + 0.03 * far * wobble[:, 0]
+    off = np.sign(along) * beyond**SLOWNESS * far + 0.025 * far * wobble[:, 0]
     drift = _smooth(rng, settings, 0.8, 4)
     radius = far[:, None]
     anatomy = [
         visits[v].plane.anatomy if n
-        else BACKGROUND if visits[v].background_named and abs(o) > 0.97 * f
+        else BACKGROUND if visits[v].background_named and abs(o) > EMPTY * f
         else None
         for v, n, o, f in zip(visit, near, off, far, strict=True)
     ]  # fmt: skip
     return Scan(
         number, settings, fetus, machine, trimester, visits, visit, off,
-        shift=drift[:, :2] * 0.07 * radius,
+        shift=drift[:, :2] * 0.06 * radius,
         angle=np.array([v.angle for v in visits])[visit] + 5 * drift[:, 2],
         gain=rng.normal(0, 2.0) + 1.0 * drift[:, 3],
         anatomy=tuple(anatomy),
@@ -237,7 +238,7 @@ def _visit(
         plane, structures, around,
         tuple(surroundings.mother(rng, depth, 1.2 * depth)),
         imaging.probe(machine, depth, size),
-        far=1.05 * max(s.reach for s in structures),
+        far=1.25 * max(s.reach for s in structures),
         middle=middle, angle=angle, flip=int(rng.choice((-1, 1))),
         background_named=bool(rng.random() < NAMED_BACKGROUND),
         streaks=_streaks(rng, size),

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from awcl import hashing
-from awcl.data.images import UnreadableImage, read_grey
+from awcl.data import decoding
 from awcl.data.phantom.machines import MACHINES
 from awcl.data.phantom.planes import planes
 from awcl.data.phantom.scan import Settings, scan
@@ -63,13 +63,12 @@ def _real(anatomy: str, table: FrameTable, taxonomy: Taxonomy) -> list[np.ndarra
     found = found if len(found) else known[kind == taxonomy.at(anatomy, "coarse")]
     order = np.argsort(hashing.uint64s(found["frame_id"], anatomy))
     tiles = []
-    for path in found["path"].iloc[order]:
+    for path, number in zip(found["path"].iloc[order], found["index"].iloc[order], strict=True):
         if len(tiles) == REAL:
             break
-        try:
-            tiles.append(_fitted(read_grey(path)))
-        except UnreadableImage:
-            continue
+        (grey,) = decoding.greys(path, [number])
+        if not isinstance(grey, str):  # else why it cannot be read; another will do
+            tiles.append(_fitted(grey))
     return tiles + [np.zeros(TILE[::-1], np.uint8)] * (REAL - len(tiles))
 
 

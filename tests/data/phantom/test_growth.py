@@ -37,12 +37,6 @@ def test_means_at_twenty_weeks_are_the_published_ones(chart, low, high):
     assert low < chart(20)[0] < high
 
 
-def test_the_crown_rump_length_is_the_published_one_and_ends_with_its_chart():
-    assert growth.crl(12)[0] == pytest.approx(55.6, abs=1)
-    assert growth.crl(13)[0] == pytest.approx(67.9, abs=1)
-    assert growth.crl(20) == growth.crl(14)
-
-
 @pytest.mark.parametrize("chart", CHARTS)
 def test_a_fetus_grows_and_its_spread_is_a_small_positive_share(chart):
     weeks = np.linspace(11, 40, 200)
@@ -101,7 +95,7 @@ def test_a_head_is_one_ellipse_of_a_plausible_shape(trimester, seed):
 @given(TRIMESTERS, SEEDS)
 def test_every_size_is_above_nothing(trimester, seed):
     size = growth.draw(trimester, np.random.default_rng(seed))
-    assert min(size.hc, size.bpd, size.ofd, size.ac, size.fl, size.tcd, size.crl) > 1
+    assert min(size.hc, size.bpd, size.ofd, size.ac, size.fl, size.tcd) > 1
 
 
 def test_large_ones_are_large_throughout():

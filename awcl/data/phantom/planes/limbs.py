@@ -22,8 +22,9 @@ def femur(f: Fetus) -> Iterator[Structure]:
         yield Structure("muscle", grown(part, 0.92), half * 0.7)
     yield Structure("gristle", f.organ("knee", 1.08 * half, 0, 0.17 * half, 0.2 * half), 0.3 * half)
     yield Structure("gristle", f.organ("hip", -1.08 * half, 0, 0.17 * half, 0.2 * half), 0.3 * half)
+    place = np.linspace(-1, 1, 32)
     line = curve((-half, 0), (0, -0.06 * half * f.vary("bow", 0.4)), (half, 0))
-    flare = thick * (1 + 0.5 * np.abs(np.linspace(-1, 1, len(line))) ** 4)
+    flare = thick * (1 + 0.5 * place**4 - 1.2 * place**16)  # broad towards round ends
     yield Structure("bone", band(line, flare), 0.35 * half, mask="femur")
     shin = curve((1.3 * half, 0.25 * half), (1.75 * half, 0.85 * half))
     yield Structure("bone", band(shin, 0.8 * thick), 0.3 * half)
