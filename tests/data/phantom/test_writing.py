@@ -299,7 +299,8 @@ def test_the_video_source_keeps_the_frames_of_the_phantoms_own_table(both):
         ]
 
 
-def test_a_scan_without_any_label_is_in_the_list_of_videos_too(tmp_path):
+def test_a_scan_without_any_label_is_in_the_list_of_videos_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("awcl.data.phantom.scan.NAMED_BACKGROUND", 0)
     settings = Settings(size=32, rate=10, seconds=1, labelled=0, every=4)
     table = made(tmp_path / "a", 2, settings, as_videos=True)
     assert table.frames["anatomy"].isna().all()
