@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         where = f" ({error.filename})" if error.filename else ""
         sys.exit(_fail(f"{error.strerror or error}{where}; what was half-written is gone", 1))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what still has to end does so in peace
         sys.exit(_fail("interrupted; run the same command again to go on", INTERRUPTED))
 
 
