@@ -51,7 +51,15 @@ def intervals(
     classes: int,
     scores: dict[str, Callable[[np.ndarray], np.ndarray]],
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile interval of each score over RESAMPLES resamples of whole units (patients).
+    """95 % percentile interval of each score over resamples of whole units (patients)."""
+    resampled = resample(truth, predicted, units, classes)
+    return {name: percentiles(score(resampled)) for name, score in scores.items()}
+
+
+def resample(
+    truth: np.ndarray, predicted: np.ndarray, units: np.ndarray, classes: int
+) -> np.ndarray:
+    """(RESAMPLES, C, C) counts, each of as many units (patients) as there are, drawn with return.
 
     units: (N,) names. Stratified by class: a unit is drawn among those with the same most frequent
     true class. The same truth and units give the same resamples, whatever was predicted, so that
@@ -67,10 +75,13 @@ def intervals(
         members = np.flatnonzero(strata == stratum)
         even = np.full(len(members), 1 / len(members))
         weights[:, members] = rng.multinomial(len(members), even, size=RESAMPLES)
-    resampled = np.tensordot(weights, by_unit, 1)
-    edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    found = {name: np.quantile(score(resampled), edges) for name, score in scores.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+    return np.tensordot(weights, by_unit, 1)
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of (RESAMPLES,) values."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _hits(counts: np.ndarray) -> np.ndarray:
