@@ -23,9 +23,9 @@ FIXED = 4  # binary places of a polygon's corners
 TEXTURE = 384  # samples a side
 TEXTURE_MM = 0.4  # a sample
 MOST_SHADOW = 45.0  # dB; reverberation fills the rest
-ECHO = 12.0  # strength of a step of impedance of 1 that faces the beam, against soft tissue's
-ROUGH = np.float32(0.15)  # diffuse part of an interface's echo
-HAZE = -30.0  # dB of reverberation at the face, against soft tissue
+ECHO = 20.0  # strength of a step of impedance of 1 that faces the beam, against soft tissue's
+ROUGH = np.float32(0.08)  # diffuse part of an interface's echo
+HAZE = -16.0  # dB of reverberation at the face, against soft tissue
 FULL_DEPTH = 90.0  # mm, at which a machine's point spread is given
 SLICE_MM = 2.5  # thickness of the beam across the plane: speckle changes on this scale
 

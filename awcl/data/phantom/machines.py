@@ -44,18 +44,18 @@ MACHINES = {
     for m in (
         Machine(
             "A", radius=52, half_angle=34, shown=0.97, axial=0.28, lateral=0.70, focus=0.5,
-            compound=2, calm=1.3, dynamic_range=48, level=22, gamma=1.25, near=2, far=-7, noise=-34,
+            compound=2, calm=1.3, dynamic_range=66, level=26, gamma=1.2, near=2, far=-6, noise=-20,
             sharpen=0.3, marks="right",
         ),
         Machine(
             "B", radius=62, half_angle=30, shown=0.90, axial=0.36, lateral=0.95, focus=0.6,
-            compound=2, calm=2.0, dynamic_range=52, level=25, gamma=1.3, near=0, far=-9, noise=-30,
+            compound=2, calm=2.0, dynamic_range=66, level=26, gamma=1.2, near=0, far=-9, noise=-18,
             sharpen=0.0, marks="left",
         ),
         Machine(
-            "C", radius=40, half_angle=38, shown=1.04, axial=0.80, lateral=1.15, focus=0.35,
-            compound=1, calm=1.2, dynamic_range=44, level=19, gamma=1.1, near=4, far=-3, noise=-24,
-            sharpen=0.5, marks="both",
+            "C", radius=40, half_angle=38, shown=1.04, axial=0.55, lateral=1.15, focus=0.35,
+            compound=1, calm=2.4, dynamic_range=58, level=26, gamma=1.0, near=4, far=-3, noise=-16,
+            sharpen=0.4, marks="both",
         ),
     )
 }  # fmt: skip

@@ -227,7 +227,7 @@ def _visit(
     wide, high = (span.max(axis=0) - span.min(axis=0)) / 2
     extent = max(wide * imaging.ASPECT, high)
     radius = float(np.sqrt(wide * high))
-    depth = 5.0 * max(5, round(2 * extent / rng.uniform(*plane.fill) / 5))
+    depth = 2.0 * max(6, round(extent / rng.uniform(*plane.fill)))
     angle = rng.uniform(-plane.turn, plane.turn)
     around = (
         *surroundings.womb(rng, radius, fetus.young),

@@ -32,7 +32,8 @@ def womb(rng: np.random.Generator, radius: float, young: bool) -> Iterator[Struc
     high = radius * (rng.uniform(1.15, 1.4) if young else rng.uniform(0.95, 1.5))
     x, y = rng.uniform(-0.15, 0.15, 2) * radius
     sac = uneven(ellipse(x, y, wide, high, rng.uniform(-20, 20)), 0.12 if young else 0.3, phases)
-    yield Structure("line", grown(sac, 1.02), EVERYWHERE)
+    if young:
+        yield Structure("line", grown(sac, 1.02), EVERYWHERE)
     yield Structure("fluid", sac, EVERYWHERE, mask="fluid")
     side = rng.uniform(0, 360)
     start, end = side, side + rng.uniform(60, 120)
