@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.showwarning = _one_line_warning
     options = _parser().parse_args(arguments)
     try:
-        sys.exit(options.run(options))
+        code = options.run(options)
     except InputError as error:
         sys.exit(_fail(str(error), BAD_INPUT))
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -34,9 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         where = f" ({error.filename})" if error.filename else ""
         sys.exit(_fail(f"{error.strerror or error}{where}; what was half-written is gone", 1))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ray answers SIGTERM by the latter, without a word
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what still has to end does so in peace
         sys.exit(_fail("interrupted; run the same command again to go on", INTERRUPTED))
+    sys.exit(code)
 
 
 def run_recipe(file: str) -> None:

@@ -6,6 +6,7 @@ Imports stand inside the functions, so that a command waits for nothing that it 
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,8 @@ def phantom(options: argparse.Namespace) -> int:
 
     if not options.out and not options.sheet:
         raise InputError("phantom: give --out DIR to make one, or --sheet FILE.png to look at one")
+    if options.beside and not options.sheet:
+        raise InputError("phantom: --beside goes with --sheet FILE.png, which it is drawn on")
     taxonomy = Taxonomy.load(options.taxonomy)
     if options.out:
         given = {f: getattr(options, f) for f in ("size", "rate", "seconds", "labelled", "every")}
@@ -168,23 +171,31 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def study_run(options: argparse.Namespace) -> int:
-    plan, tracker = _study(options)
-    from awcl.study import executor  # seconds, so after what can be refused
-    from awcl.study.plan import held
+    from awcl.study.stages import Stages
 
-    with held(plan):
-        executor.execute(plan, tracker)
-    return _tell_study(plan, tracker)
+    with Stages() as stages:
+        plan, tracker = _study(options, stages)
+        stages.begin("ray")
+        from awcl.study import executor  # seconds, so after what can be refused
+        from awcl.study.plan import held
+
+        with held(plan), stages.stored(plan.folder):
+            executor.execute(plan, tracker, stages)
+    return _tell_study(plan, tracker, stages)
 
 
 def study_evaluate(options: argparse.Namespace) -> int:
-    from awcl.study import executor
-    from awcl.study.plan import held
+    from awcl.study.stages import Stages
 
-    plan, tracker = _study(options)
-    with held(plan), executor.ray_session():
-        executor.evaluate_missing(plan, tracker)
-    return _tell_study(plan, tracker)
+    with Stages() as stages:
+        plan, tracker = _study(options, stages)
+        stages.begin("ray")
+        from awcl.study import executor
+        from awcl.study.plan import held
+
+        with held(plan), stages.stored(plan.folder), executor.ray_session(stages):
+            executor.evaluate_missing(plan, tracker, stages)
+    return _tell_study(plan, tracker, stages)
 
 
 def study_status(options: argparse.Namespace) -> int:
@@ -262,19 +273,28 @@ def _tell_failed(pack: Any) -> None:
         print(f"  {names[0]}{more}: {error}", file=sys.stderr)
 
 
-def _study(options: argparse.Namespace) -> tuple[Any, Any]:
+def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
+    """The plan of a study and its tracker; its frames are made where none are given."""
     from awcl.study import recipes
 
     study = recipes.load(options.name)
     if options.rename:
         study = with_values(study, {"name": options.rename}, "--as")
-    if not options.frames:
+    if not options.frames and study.phantom is None:
         raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
-    from awcl.study import plan
+    from awcl.study import phantom, plan
+    from awcl.taxonomy import Taxonomy
     from awcl.tracking import Tracker
 
+    storage = plan.storage_folder(options.storage)
+    if options.frames:
+        frames = Path(options.frames)
+    else:
+        taxonomy = Taxonomy.load(study.base.anatomy.taxonomy)
+        frames = phantom.make(study.phantom, storage, taxonomy, stages)
+    stages.begin("pack", "frames as the trials read them")
     packs = Path(options.packs) if options.packs else None
-    made = plan.make_plan(study, Path(options.frames), Path(options.storage), packs)
+    made = plan.make_plan(study, frames, storage, packs)
     _tell_failed(made.trials[0].pack)
     return made, Tracker(_tracking(options), made.folder)
 
@@ -291,14 +311,24 @@ def _stored_study(options: argparse.Namespace) -> Any:
     return folder
 
 
-def _tell_study(plan: Any, tracker: Any) -> int:
+def _tell_study(plan: Any, tracker: Any, stages: Any) -> int:
     from awcl.study.table import render
 
     print(f"\n{render(plan.folder)}\n")
+    print(f"times    {stages.summary()}")
     print(f"storage  {plan.folder.path}")
-    print(f"compare  mlflow ui --backend-store-uri {shlex.quote(tracker.uri)}")
+    print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
     outcomes = [trial.folder.done["outcome"] for trial in plan.trials if trial.folder.done]
     return FAILED if "failed" in outcomes else 0
+
+
+def _program(name: str) -> str:
+    """What to type for a program that was installed beside this one."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) == str(beside) or not beside.is_file():
+        return name
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def _tracking(options: argparse.Namespace) -> str:

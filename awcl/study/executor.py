@@ -8,25 +8,25 @@ scheduler's state and starts over where its snapshot is damaged.
 import json
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from tqdm import tqdm
 
 from awcl.config import RunConfig
 from awcl.errors import InputError
 from awcl.records import StudyFolder, checkpoint_epoch
-from awcl.study import worker
+from awcl.study import driver, worker
 from awcl.study.asha import Asha, Decision
 from awcl.study.plan import Plan, Trial
+from awcl.study.progress import Count, Course, Progress, goes_on
 from awcl.study.space import Resources
+from awcl.study.stages import Stages
 from awcl.tracking import Tracker
 
 # What a trial's driver asks for: next to nothing, so that drivers never take workers' cores.
@@ -34,32 +34,36 @@ DRIVER = {"TRAIN_DRIVER": 0.01}
 DRIVER_WITHOUT_OURS = {"CPU": 0.01}  # on a cluster that somebody else started
 
 
-def execute(plan: Plan, tracker: Tracker) -> None:
+def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     """Trains what is pending and evaluates what is not evaluated. The caller holds the study.
 
     Raises KeyboardInterrupt where it was interrupted with work left; everything is stored then.
     """
     plan.folder.catch_up()
     _close_what_ended(plan)
+    stages.begin("mlflow", f"writing to {tracker.uri}")
     tracker.sync()
     if plan.done:
         print("every trial is done and evaluated; nothing to run")
         return
     tracker.start()
     try:
-        with ray_session():
+        with ray_session(stages):
             if plan.pending:
-                _train(plan, tracker)
-            evaluate_missing(plan, tracker)
+                _train(plan, tracker, stages)
+            evaluate_missing(plan, tracker, stages)
     finally:
+        stages.begin("mlflow", "writing what is left")
         tracker.sync()
 
 
 @contextmanager
-def ray_session() -> Iterator[None]:
+def ray_session(stages: Stages) -> Iterator[None]:
     """The Ray that is there (RAY_ADDRESS, or already initialised), else one on this machine."""
+    stages.begin("ray", "starting")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables; ours says more in fewer lines
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # else Ctrl-C ends `fit` like success
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # A trial is 7 processes, most of them idle; else the raylet warns of them on small machines.
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
@@ -69,6 +73,8 @@ def ray_session() -> Iterator[None]:
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level="ERROR", log_to_driver=False)
     else:
+        # A process a trial less; this machine gives no notice before it goes.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         ray.init(
             address="local",
             include_dashboard=True,  # without it a stopped trial's placement group is never freed
@@ -86,37 +92,63 @@ def ray_session() -> Iterator[None]:
 # --- training --------------------------------------------------------------------------------
 
 
-def _train(plan: Plan, tracker: Tracker) -> None:
-    pending, launch = plan.pending, time.strftime("launch-%Y%m%d-%H%M%S")
+def _train(plan: Plan, tracker: Tracker, stages: Stages) -> None:
+    pending = plan.pending
     for trial in pending:
         trial.folder.reopen()
-    driver = DRIVER if "TRAIN_DRIVER" in ray.cluster_resources() else DRIVER_WITHOUT_OURS
+    place = DRIVER if "TRAIN_DRIVER" in ray.cluster_resources() else DRIVER_WITHOUT_OURS
     asha = _restored_asha(plan)
-    experiment = plan.folder.path / "tune"
-    at_a_time = _concurrent(plan, driver)
-    print(f"{len(pending)} trials to run, {at_a_time} at a time", flush=True)
-    epochs = sum(trial.config.pretrain.epochs for trial in pending)
-    done = sum(len(trial.folder.history()) for trial in pending)
-    with tqdm(total=epochs, initial=done, desc="training", unit="epoch", disable=None) as bar:
-        recorder = Recorder(plan, tracker, asha, bar)
-        tune.Tuner(
-            tune.with_resources(worker.drive, driver),
-            param_space={
-                "job": tune.grid_search([worker.training_job(t, plan, launch) for t in pending])
-            },
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=at_a_time,
-                scheduler=AshaScheduler(asha, plan) if asha else None,
-            ),
-            run_config=tune.RunConfig(
-                name=launch, storage_path=str(experiment), callbacks=[recorder], verbose=0
-            ),
-        ).fit()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Tune leaves its own behind
-    shutil.rmtree(experiment / launch, ignore_errors=True)  # Tune's own notes; nothing reads them
+    at_a_time = _concurrent(plan, place)
+    ahead = _evaluations_to_come(plan)
+    progress = Progress(_courses(plan), at_a_time, asha, ahead, time.monotonic())
+    line = f"{len(pending)} trials to run, {at_a_time} at a time"
+    there = goes_on(progress.courses)
+    stages.begin("training", f"{line}; {there}" if there else line, progress.status)
+    recorder = Recorder(plan, tracker, asha, progress)
+    try:
+        _tuner(plan, recorder, place, at_a_time).fit()
+    finally:
+        progress.close()
+        stages.details.update(progress.times())
+        shutil.rmtree(_notes(plan), ignore_errors=True)
     if any(trial.folder.done is None for trial in pending):
         raise KeyboardInterrupt
+
+
+def _tuner(plan: Plan, recorder: "Recorder", place: dict[str, float], at_a_time: int) -> tune.Tuner:
+    launch = time.strftime("launch-%Y%m%d-%H%M%S")
+    jobs = [worker.training_job(trial, plan, launch) for trial in plan.pending]
+    return tune.Tuner(
+        tune.with_resources(driver.drive, place),
+        param_space={"job": tune.grid_search(jobs)},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=at_a_time,
+            scheduler=AshaScheduler(recorder.asha, plan) if recorder.asha else None,
+        ),
+        run_config=tune.RunConfig(
+            name=launch, storage_path=str(_notes(plan)), callbacks=[recorder], verbose=0
+        ),
+    )
+
+
+def _notes(plan: Plan) -> Path:
+    """Where Tune writes its own; nothing reads them."""
+    return plan.folder.path / "tune"
+
+
+def _courses(plan: Plan) -> dict[str, Course]:
+    """How far each trial of the study is."""
+    courses = {}
+    for trial in plan.trials:
+        done = trial.folder.done
+        budget, epochs = trial.config.pretrain.epochs, len(trial.folder.history())
+        courses[trial.key] = Course(epochs, budget, ended=done is not None)
+    return courses
+
+
+def _evaluations_to_come(plan: Plan) -> int:
+    there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
+    return max(0, len(plan.trials) * len(plan.study.tasks) - there)
 
 
 def _concurrent(plan: Plan, driver: dict[str, float]) -> int:
@@ -161,13 +193,15 @@ class AshaScheduler(FIFOScheduler):
 class Recorder(tune.Callback):
     """Stores what Tune tells of trials, and has it projected to MLflow."""
 
-    def __init__(self, plan: Plan, tracker: Tracker, asha: Asha | None, bar: tqdm):
+    def __init__(self, plan: Plan, tracker: Tracker, asha: Asha | None, progress: Progress):
         self.trials = {trial.key: trial for trial in plan.trials}
-        self.tracker, self.asha, self.bar = tracker, asha, bar
-        self.best, self.ended = float("-inf"), 0
+        self.tracker, self.asha, self.progress = tracker, asha, progress
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles callbacks for Tuner.restore, which is not used
+
+    def on_trial_start(self, iteration, trials, trial, **info) -> None:
+        self.progress.started(trial.config["job"]["key"], time.monotonic())
 
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
         if "row" not in result:
@@ -175,10 +209,8 @@ class Recorder(tune.Callback):
         stored = self.trials[trial.config["job"]["key"]]
         metrics = json.loads(result["row"])
         stored.folder.append_history(metrics)
+        self.progress.epoch(stored.key, metrics["epoch"], metrics["val/proxy"], time.monotonic())
         self.tracker.trial(stored.folder)
-        self.best = max(self.best, metrics["val/proxy"])
-        self.bar.update()
-        self.bar.set_postfix_str(f"best proxy {self.best:.3f}")
 
     def on_trial_complete(self, iteration, trials, trial, **info) -> None:
         """Ended by itself (the driver has marked it) or stopped by the scheduler."""
@@ -199,12 +231,10 @@ class Recorder(tune.Callback):
         if stored.folder.done["outcome"] == "finished":
             stored.folder.prune(RunConfig().keep)
         self.tracker.trial(stored.folder)
-        done, self.ended = stored.folder.done, self.ended + 1
-        if self.bar.total is not None:  # None without a terminal
-            self.bar.total -= stored.config.pretrain.epochs - done["epoch"]
-        self.bar.refresh()
+        done = stored.folder.done
+        self.progress.ended(stored.key, done["epoch"], time.monotonic())
         why = done.get("reason") or f"{done['epoch']} epochs"
-        self.bar.write(f"trial {stored.key} ({self.ended} ended) {done['outcome']}: {why}")
+        self.progress.bar.write(f"trial {stored.key} {done['outcome']}: {why}")
 
 
 def _restored_asha(plan: Plan) -> Asha | None:
@@ -263,7 +293,7 @@ def _stop_decision(asha: Asha, key: str) -> Decision | None:
 # --- evaluation ------------------------------------------------------------------------------
 
 
-def evaluate_missing(plan: Plan, tracker: Tracker) -> None:
+def evaluate_missing(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     """Evaluates, as Ray tasks, every finished or stopped trial that a task has not judged yet.
 
     An evaluation that fails is told at the end and holds up no other. Raises InputError then.
@@ -275,9 +305,12 @@ def evaluate_missing(plan: Plan, tracker: Tracker) -> None:
     _fitting(asked, 1, {}, "an evaluation")
     remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=1)
     task = remote(worker.evaluate_job)
-    waiting = {task.remote(worker.evaluation_job(e), asked.cpus): e for e in missing}
-    failed = []
-    with tqdm(total=len(missing), desc="evaluating", unit="evaluation", disable=None) as bar:
+    there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
+    line = f"{len(missing)} to do" + (f"; goes on: {there} are there" if there else "")
+    with Count(len(missing), "evaluation") as count:
+        stages.begin("evaluation", line, count.status)
+        waiting = {task.remote(worker.evaluation_job(e), asked.cpus): e for e in missing}
+        failed = []
         while waiting:
             done, _ = ray.wait(list(waiting), num_returns=1)
             evaluation = waiting.pop(done[0])
@@ -287,6 +320,6 @@ def evaluate_missing(plan: Plan, tracker: Tracker) -> None:
                 reason = str(error).strip().splitlines()[-1]
                 failed.append(f"{evaluation.settings.name} of {evaluation.trial.key}: {reason}")
             tracker.trial(evaluation.trial.folder)
-            bar.update()
+            count.one_more()
     if failed:
         raise InputError(f"{len(failed)} evaluations failed; the first, {failed[0]}")

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from awcl.config import Config, TrialConfig, Where, parse, with_values
+from awcl.data.phantom.scan import Settings
 from awcl.downstream import tasks
 from awcl.errors import InputError
 from awcl.pretrain.methods import canonical
@@ -38,6 +39,34 @@ class Resources(Config):
     """Restarts of a trial whose worker died."""
 
 
+class Phantom(Config):
+    """The synthetic clinic that a study makes where it is given no frames (awcl.data.phantom)."""
+
+    scans: int = Field(ge=1)
+    """One a patient."""
+    size: int = Settings.size
+    """Width of a picture in pixels."""
+    rate: float = Settings.rate
+    """Frames a second."""
+    seconds: float = Settings.seconds
+    """Length of a scan."""
+    labelled: float = Settings.labelled
+    """Share of the frames that are near a plane and carry its label."""
+    every: int = Settings.every
+    """Of the other frames, each so manieth is kept."""
+    seed: int = Settings.seed
+
+    @property
+    def settings(self) -> Settings:
+        """What its scans are made of."""
+        return Settings(**self.model_dump(exclude={"scans"}))
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Phantom":
+        _ = self.settings
+        return self
+
+
 class Study(Config):
     """Which trials to run, how long, and how they are judged."""
 
@@ -55,6 +84,8 @@ class Study(Config):
     tasks: list[dict[str, Any] | str] = []
     """Downstream tasks: names, or dictionaries with `task` and its settings."""
     resources: Resources = Resources()
+    phantom: Phantom | None = None
+    """What it runs on where no frames are given; None: it needs some."""
 
     @field_validator("tasks")
     @classmethod
@@ -103,18 +134,21 @@ def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
     """A study may gain axis values, seeds and tasks. Raises InputError with every other difference.
 
     Both are definitions as STUDY.json holds them. The accepted one is read as a Study first, so
-    that a field which came later stands there at its default.
+    that a field which came later stands there at its default. A phantom is only a way to frames:
+    where these are the same, it may differ.
     """
     fields = {name: value for name, value in accepted.items() if name in Study.model_fields}
     read = parse(Study, fields, "STUDY.json").model_dump(mode="json")
     accepted = {**read, "packs": accepted["packs"]}
+    # Another view size brings another pack, the same size must not.
+    packs = {size: wanted["packs"].get(size, pack) for size, pack in accepted["packs"].items()}
+    wanted = {**wanted, "packs": packs}
+    free = {*FREE, "phantom"} if packs == accepted["packs"] else {*FREE}
     differences = []
-    for name in sorted({*accepted, *wanted} - set(FREE)):
+    for name in sorted({*accepted, *wanted} - free):
         old, new = accepted.get(name), wanted.get(name)
         if name in GROWING and _grown(old, new):
             continue
-        if name == "packs":  # another view size brings another pack, the same size must not
-            new = {size: new.get(size, old[size]) for size in old}
         if old != new:
             differences += _differences(name, old, new)
     if differences:

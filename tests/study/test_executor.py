@@ -19,6 +19,7 @@ from awcl.records import StudyFolder
 from awcl.study import executor
 from awcl.study.plan import held, make_plan
 from awcl.study.space import EarlyStopping
+from awcl.study.stages import Stages
 from awcl.study.table import render
 from awcl.tracking import Tracker
 
@@ -29,7 +30,7 @@ def run(study, frames, storage) -> tuple:
     plan = make_plan(study, frames, storage)
     tracker = Tracker(f"sqlite:///{storage / 'mlflow.db'}", plan.folder)
     with held(plan):
-        executor.execute(plan, tracker)
+        executor.execute(plan, tracker, Stages())
     return plan, tracker
 
 

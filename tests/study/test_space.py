@@ -86,6 +86,8 @@ def test_every_combination_is_there_once_and_the_same_twice(ratios, granularitie
         ({"name": "../up"}, "name"),
         ({"tasks": ["plane"]}, "task 'plane': choose one of planes"),
         ({"axes": {"pretrain.workers": [3]}}, "batch 64 cannot be shared by 3 workers"),
+        ({"phantom": {"scans": 0}}, "phantom.scans"),
+        ({"phantom": {"scans": 5, "size": 8}}, "phantom: size 8: between 32 and 2048 is needed"),
     ],
 )
 def test_what_is_wrong_is_refused_when_the_study_is_made(values, said):
@@ -208,6 +210,27 @@ def test_other_frames_at_the_same_size_are_refused_and_another_size_is_growth():
     check_growth(before, stored(study(**FIRST), **{"32": "aaa", "64": "bbb"}))
     with pytest.raises(InputError, match=r"packs\.32 was 'aaa', now 'ccc'"):
         check_growth(before, stored(study(**FIRST), **{"32": "ccc"}))
+
+
+CLINIC = {"scans": 5, "size": 48}
+
+
+def test_a_phantom_may_come_and_change_where_the_frames_stay_the_same():
+    old = stored(study(**FIRST))
+    del old["phantom"]  # as a version that knew of none has stored it
+    check_growth(old, stored(study(**FIRST, phantom=CLINIC)))
+    check_growth(stored(study(**FIRST, phantom=CLINIC)), stored(study(**FIRST)))
+    other = {**CLINIC, "scans": 9}
+    check_growth(stored(study(**FIRST, phantom=CLINIC)), stored(study(**FIRST, phantom=other)))
+
+
+def test_another_phantom_with_other_frames_is_refused_with_the_difference():
+    before = stored(study(**FIRST, phantom=CLINIC))
+    after = stored(study(**FIRST, phantom={**CLINIC, "scans": 9}), **{"32": "bbb"})
+    with pytest.raises(
+        InputError, match=r"packs\.32 was 'aaa', now 'bbb'; phantom\.scans was 5, n"
+    ):
+        check_growth(before, after)
 
 
 def test_a_definition_read_back_from_json_is_no_difference():

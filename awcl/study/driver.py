@@ -1,0 +1,85 @@
+"""A trial's driver: a Tune trainable that runs one Ray Train run and marks its end.
+
+Three processes of a trial begin with importing this module; only the last of them, the training
+worker, needs networks and frames, whose import takes as long again as Ray's and torch's together.
+So this file imports neither, and what it does import imports neither.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray import tune
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from awcl import records
+from awcl.config import RunConfig, TrialConfig
+
+Job = dict[str, Any]
+
+
+def drive(space: dict[str, Job]) -> None:
+    """One trial. space: {"job": what `awcl.study.worker.training_job` gives}.
+
+    Each launch has a Train run of its own name. What a trial goes on from is its newest complete
+    checkpoint on storage, whichever launch wrote it; Train's own snapshot is never read, since a
+    damaged one would make the trial unstartable.
+    """
+    job = space["job"]
+    resources, config = job["resources"], TrialConfig.model_validate(job["config"])
+    folder = records.TrialFolder(Path(job["folder"]))
+    per_worker = {"CPU": resources["cpus"]}
+    if resources["gpus"]:
+        per_worker["GPU"] = resources["gpus"]
+    _name_our_cluster()
+    trainer = TorchTrainer(
+        _train,
+        train_loop_config=job,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.pretrain.workers,
+            use_gpu=bool(resources["gpus"]),
+            resources_per_worker=per_worker,
+        ),
+        run_config=ray.train.RunConfig(
+            name=job["launch"],
+            storage_path=str(folder.train),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=RunConfig().keep),
+            failure_config=ray.train.FailureConfig(max_failures=resources["retries"]),
+            callbacks=[TuneReportCallback()],
+        ),
+    )
+    try:
+        trainer.fit()
+        folder.write_done("finished", epoch=config.pretrain.epochs)
+    except ray.train.TrainingFailedError as error:  # told once here; the other trials go on
+        epoch = max((row["epoch"] for row in folder.history()), default=0)
+        folder.write_done("failed", epoch=epoch, reason=_last_words(error))
+    tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+def _train(job: Job) -> None:
+    """One training worker."""
+    from awcl.study.worker import train
+
+    train(job)
+
+
+def _name_our_cluster() -> None:
+    """Tells Train's processes which Ray is theirs.
+
+    Beside another Ray on the machine its placement group cleaner cannot tell, and dies; a trial
+    that is stopped then keeps its cores for ever, and the study waits for them.
+    """
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+
+
+def _last_words(error: ray.train.TrainingFailedError) -> str:
+    """The line that says why, from under the trace-backs of Ray and of a worker."""
+    failures = getattr(error, "worker_failures", {})
+    cause = failures[min(failures)] if failures else error
+    return str(cause).strip().splitlines()[-1].removeprefix("awcl.errors.InputError: ")[:2000]

@@ -1,0 +1,176 @@
+"""How far the training of a study is, and how long it still takes. No ray."""
+
+import time
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from awcl.study.asha import Asha
+
+UNKNOWN = "time left is known after some epochs"
+
+
+@dataclass
+class Course:
+    """One trial: epochs done of its budget. started, told: when it was started, when it last told
+    of an epoch, in seconds of any clock; None: not in this run."""
+
+    epochs: int
+    budget: int
+    ended: bool = False
+    started: float | None = None
+    told: float | None = None
+
+
+class Progress:
+    """Trials, epochs and time left of a study, in a bar where there is a terminal.
+
+    courses: every trial of the study by its key. evaluations: how many will follow.
+
+    Time left is an estimate from this run: the mean time from when a place was free for a trial to
+    its first epoch, and the mean time of an epoch, times what is left of both, over the trials at a
+    time. Of the trials that reach a rung of early stopping, one in `reduction` is expected to go
+    on. An evaluation is taken for an epoch.
+    """
+
+    def __init__(
+        self,
+        courses: dict[str, Course],
+        at_a_time: int,
+        asha: Asha | None,
+        evaluations: int,
+        now: float,
+    ):
+        self.courses, self.at_a_time, self.asha = courses, at_a_time, asha
+        self.evaluations, self.best = evaluations, float("-inf")
+        self.places = [now] * at_a_time  # since when those that are free are so
+        self.first_epochs: list[float] = []
+        self.epochs: list[float] = []
+        self.bar = tqdm(
+            total=1, bar_format="{percentage:3.0f}%|{bar}| {desc}", dynamic_ncols=True, disable=None
+        )
+
+    def started(self, key: str, now: float) -> None:
+        """A trial runs, of whose processes the first is there."""
+        course = self.courses[key]
+        course.started, course.told = self.places.pop(0) if self.places else now, None
+
+    def epoch(self, key: str, epoch: int, proxy: float, now: float) -> None:
+        """A trial told of the end of an epoch."""
+        course = self.courses[key]
+        course.epochs = epoch
+        if course.told is not None:
+            self.epochs.append(now - course.told)
+        elif course.started is not None:
+            self.first_epochs.append(now - course.started)
+        course.told = now
+        self.best = max(self.best, proxy)
+
+    def ended(self, key: str, epochs: int, now: float) -> None:
+        """A trial ended, finished or not, after so many epochs."""
+        course = self.courses[key]
+        course.epochs, course.ended = epochs, True
+        self.places.append(now)
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def status(self) -> str:
+        """All of it in one line; redraws the bar."""
+        courses = list(self.courses.values())
+        done = sum(course.epochs for course in courses)
+        most = sum(course.epochs if course.ended else course.budget for course in courses)
+        ended = sum(course.ended for course in courses)
+        running = sum(course.started is not None and not course.ended for course in courses)
+        left = self.seconds_left(time.monotonic())
+        parts = [f"epochs {done}/{most}", f"trials {ended}/{len(courses)} done, {running} running"]
+        parts += [f"best proxy {self.best:.3f}"] * (self.best > float("-inf"))
+        parts += [UNKNOWN if left is None else f"about {minutes(left)} left"]
+        line = ", ".join(parts)
+        if not self.bar.disable:
+            self.bar.n, self.bar.total = done, most
+            self.bar.set_description_str(line)
+        return line
+
+    def seconds_left(self, now: float) -> float | None:
+        """None before both a first epoch and a further one were seen."""
+        if not self.first_epochs or not self.epochs:
+            return None
+        left = [self._seconds(c, now) for c in list(self.courses.values()) if not c.ended]
+        left += [mean(self.epochs)] * self.evaluations
+        return max([0, *left, sum(left) / self.at_a_time])
+
+    def _seconds(self, course: Course, now: float) -> float:
+        """What a trial that has not ended still takes."""
+        rungs = self.asha.rungs(course.budget) if self.asha else []
+        reduction = self.asha.reduction if self.asha else 1
+        epochs = expected_epochs(course.epochs, course.budget, rungs, reduction)
+        if course.told is not None:
+            return epochs * mean(self.epochs)
+        waited = 0 if course.started is None else now - course.started
+        return max(0, mean(self.first_epochs) - waited) + max(0, epochs - 1) * mean(self.epochs)
+
+    def times(self) -> dict[str, dict[str, float]]:
+        """For the study's timings: how often, and for how many seconds on average."""
+        kinds = {"first_epochs": self.first_epochs, "further_epochs": self.epochs}
+        return {
+            name: {"count": len(seen), "mean_seconds": round(mean(seen), 2)}
+            for name, seen in kinds.items()
+            if seen
+        }
+
+
+class Count:
+    """So many jobs of one kind, and how many are done; a bar where there is a terminal."""
+
+    def __init__(self, total: int, kind: str):
+        self.total, self.done, self.began = total, 0, time.monotonic()
+        self.bar = tqdm(total=total, desc=kind, unit=kind, disable=None)
+
+    def __enter__(self) -> "Count":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def one_more(self) -> None:
+        self.done += 1
+        self.bar.update()
+
+    def status(self) -> str:
+        """All of it in one line; redraws the bar."""
+        self.bar.refresh()
+        if not self.done:
+            return f"{self.done} of {self.total} done"
+        left = (time.monotonic() - self.began) / self.done * (self.total - self.done)
+        return f"{self.done} of {self.total} done, about {minutes(left)} left"
+
+
+def expected_epochs(done: int, budget: int, rungs: list[int], reduction: int) -> float:
+    """Epochs that a trial still runs, where at each rung one in `reduction` goes on."""
+    expected, share, at = 0.0, 1.0, done
+    for rung in [*(rung for rung in rungs if rung > done), budget]:
+        expected += share * (rung - at)
+        share, at = share / reduction, rung
+    return expected
+
+
+def goes_on(courses: dict[str, Course]) -> str:
+    """What an earlier run has left, in a line; empty where it is nothing."""
+    begun = [course for course in courses.values() if course.epochs and not course.ended]
+    ended = sum(course.ended for course in courses.values())
+    if not begun and not ended:
+        return ""
+    of = f"{sum(c.epochs for c in begun)} of {sum(c.budget for c in begun)}"
+    unit = "epoch" if len(begun) == 1 else "epochs"
+    more = f", {len(begun)} begun ({unit} {of})" if begun else ""
+    return f"goes on: {ended} of {len(courses)} trials done{more}"
+
+
+def minutes(seconds: float) -> str:
+    """A rough time for people."""
+    return "1 min" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
