@@ -1,10 +1,13 @@
 """The table of trials that a study prints; read from storage alone."""
 
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from awcl.config import TrialConfig, parse, shown
 from awcl.records import StudyFolder, TrialFolder
+
+Rows = list[list[str]]
 
 
 def render(folder: StudyFolder) -> str:
@@ -18,17 +21,19 @@ def render(folder: StudyFolder) -> str:
     axes = [*definition["axes"], "seed"]
     tasks = sorted({task for row in trials for task in row.scores})
     head = ["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "proxy"]
-    head += [f"test {task} macro-F1 [95 %]" for task in tasks]
     parts = []
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.outcome == outcome), key=lambda r: -r.proxy)
         if rows:
-            cells = [[r.key, *r.values(axes), r.epochs, r.shown, *r.tests(tasks)] for r in rows]
-            parts.append(f"{title} ({len(rows)})\n{_aligned([head, *cells])}")
+            cells = [[r.key, *r.values(axes), r.epochs, r.shown] for r in rows]
+            scores = [[f"test {t} macro-F1 [95 %]", *(r.test(t) for r in rows)] for t in tasks]
+            tables = _within_width([head, *cells], scores, named=1 + len(axes))
+            parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
             parts += [_wrapped(f"{r.key}: {r.reason}") for r in rows if outcome == "failed"]
     return "\n\n".join(parts)
 
 
+WIDTH = 100
 TITLES = {
     "finished": "finished, by val/proxy",
     "stopped": "stopped early, by val/proxy at that epoch",
@@ -53,22 +58,30 @@ class _Row:
         config = shown(self.config)
         return [str(config[axis]) for axis in axes]
 
-    def tests(self, tasks: list[str]) -> list[str]:
-        return [self._test(self.scores.get(task)) for task in tasks]
-
-    @staticmethod
-    def _test(metrics: dict[str, float] | None) -> str:
+    def test(self, task: str) -> str:
+        metrics = self.scores.get(task)
         if metrics is None:
             return "-"
         low, high = metrics["macro_f1/low"], metrics["macro_f1/high"]
         return f"{metrics['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def _within_width(rows: Rows, columns: Rows, named: int) -> Iterator[str]:
+    """Tables of rows and further columns; each begins with the first `named` cells of a row."""
+    for column in columns:
+        wider = [[*row, cell] for row, cell in zip(rows, column, strict=True)]
+        if max(map(len, _aligned(wider).splitlines())) > WIDTH:
+            yield _aligned(rows)
+            wider = [[*row[:named], cell] for row, cell in zip(rows, column, strict=True)]
+        rows = wider
+    yield _aligned(rows)
+
+
 def _wrapped(line: str) -> str:
-    return textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="    ")
+    return textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def _aligned(rows: Rows) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)

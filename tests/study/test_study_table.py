@@ -18,7 +18,7 @@ def add(tmp_path):
         {"name": "s", "axes": {"anatomy.ratio": [0, 1], "anatomy.granularity": ["coarse"]}}
     )
 
-    def make(key, proxies=(), outcome=None, reason="", score=None, **values):
+    def make(key, proxies=(), outcome=None, reason="", score=None, tasks=("planes",), **values):
         trial = study.trial(key)
         values = {"pretrain.epochs": 3, **{k.replace("__", "."): v for k, v in values.items()}}
         config = canonical(with_values(TrialConfig(), values, "test"))
@@ -30,8 +30,9 @@ def add(tmp_path):
         if score is not None:
             names = ("macro_f1", "macro_f1/low", "macro_f1/high")
             metrics = dict(zip(names, score, strict=True))
-            result = {"name": "planes", "metrics": metrics}
-            write_evaluation(trial.evaluation("planes", "s", "w"), result, pd.DataFrame({"a": [1]}))
+            for task in tasks:
+                result = {"name": task, "metrics": metrics}
+                write_evaluation(trial.evaluation(task, "s", "w"), result, pd.DataFrame({"a": [1]}))
         return study
 
     return make
@@ -100,3 +101,15 @@ def test_a_table_with_a_task_fits_into_100_columns(add):
     lines = render(study).splitlines()
     assert max(map(len, lines)) <= 100
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_tasks_that_do_not_fit_follow_with_the_trials_axes_again(add):
+    tasks = ("a", "b", "c", "planes-of-another-machine")
+    study = add("0123456789ab", [0.1] * 3, "finished", score=(0.5, 0.2, 0.7), tasks=tasks)
+    title, *lines = render(study).splitlines()
+    assert title.startswith("finished") and max(map(len, lines)) <= 100
+    heads, rows = lines[0::2], lines[1::2]
+    shown = [[task for task in tasks if f"test {task} macro" in head] for head in heads]
+    assert shown == [["a"], ["b", "c"], ["planes-of-another-machine"]]
+    assert rows[0].split()[:6] == ["0123456789ab", "1.0", "fine", "0", "3/3", "0.100"]
+    assert all(row.split()[:5] == ["0123456789ab", "1.0", "fine", "0", "0.500"] for row in rows[1:])
