@@ -1,11 +1,12 @@
 # From nothing but Python 3.11 and make:
 #   make install   a virtual environment in .venv with everything pinned, and the awcl program
+#   make quickstart   that, then a whole study on synthetic scans; after Ctrl-C it goes on
 #   make test      formatting, lint, import order, and every test
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install test lint format clean
+.PHONY: install quickstart test lint format clean
 
 install: $(VENV)/.installed
 	@echo "Ready: $(BIN)/awcl --help    (or: source $(BIN)/activate)"
@@ -17,6 +18,9 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt pyproj
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt -r requirements-dev.txt -c constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
+
+quickstart: install
+	$(BIN)/awcl study run quickstart
 
 # Real images, where they are: AWCL_TEST_DATA, or ../shared/data beside this checkout.
 export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
