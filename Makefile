@@ -14,7 +14,9 @@ install: $(VENV)/.installed
 $(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "make: $(PYTHON) is not Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test ! -d $(VENV) || echo "$(VENV) is there, but not all that is pinned: it goes on"
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): some minutes, in which pip says nothing"
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt -r requirements-dev.txt -c constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@

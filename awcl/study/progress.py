@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from awcl.study.asha import Asha
 
-UNKNOWN = "time left is known after some epochs"
+UNKNOWN = "time left not known yet"
 
 
 @dataclass
@@ -46,9 +46,8 @@ class Progress:
         self.places = [now] * at_a_time  # since when those that are free are so
         self.first_epochs: list[float] = []
         self.epochs: list[float] = []
-        self.bar = tqdm(
-            total=1, bar_format="{percentage:3.0f}%|{bar}| {desc}", dynamic_ncols=True, disable=None
-        )
+        form = "{percentage:3.0f}%|{bar}| {desc}"
+        self.bar = tqdm(total=1, bar_format=form, dynamic_ncols=True, delay=1, disable=None)
 
     def started(self, key: str, now: float) -> None:
         """A trial runs, of whose processes the first is there."""
@@ -125,7 +124,7 @@ class Count:
 
     def __init__(self, total: int, kind: str):
         self.total, self.done, self.began = total, 0, time.monotonic()
-        self.bar = tqdm(total=total, desc=kind, unit=kind, disable=None)
+        self.bar = tqdm(total=total, desc=kind, unit=kind, delay=1, disable=None)
 
     def __enter__(self) -> "Count":
         return self
