@@ -6,6 +6,7 @@ from typing import Any
 
 from awcl.config import TrialConfig, parse, shown
 from awcl.records import StudyFolder, TrialFolder
+from awcl.study import arms
 
 Rows = list[list[str]]
 
@@ -15,6 +16,7 @@ def render(folder: StudyFolder) -> str:
 
     Trials that were stopped early stand apart: they had less training, so their test scores are
     not to be compared with the others'. Failed and pending ones come last, with their reason.
+    Where there are several seeds, what they give together ends it.
     """
     definition = folder.definition
     trials = [_Row(trial, definition) for trial in folder.trials()]
@@ -30,6 +32,10 @@ def render(folder: StudyFolder) -> str:
             tables = _within_width([head, *cells], scores, named=1 + len(axes))
             parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
             parts += [_wrapped(f"{r.key}: {r.reason}") for r in rows if outcome == "failed"]
+    together = arms.rows(folder)
+    if together:
+        head = ["task", *head[1 : len(axes)], "test macro-F1, mean of seeds [95 %]", "each seed"]
+        parts.append(f"seeds together, full budget\n{_aligned([head, *together])}")
     return "\n\n".join(parts)
 
 
