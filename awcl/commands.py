@@ -154,7 +154,9 @@ def evaluate(options: argparse.Namespace) -> int:
     config = _config(TrialConfig, options)
     taxonomy = Taxonomy.load(config.anatomy.taxonomy)
     settings = tasks.settings({"task": options.task, "where": _where(options.where)})
-    encoder, name = find_encoder(options.encoder, config.model.backbone, config.data.size)
+    encoder, name = find_encoder(
+        options.encoder, config.model.backbone, config.data.size, config.seed
+    )
     packed = find_or_build(_table(options, taxonomy), encoder.size, _packs(options))
     result, _ = judge(encoder, settings, packed, taxonomy)
     if options.out:

@@ -119,15 +119,15 @@ def _fixed_size(backbone: str) -> bool:
     return bool(config is not None and config.fixed_input_size)
 
 
-def find_encoder(what: str, backbone: str, size: int) -> tuple[Encoder, str]:
+def find_encoder(what: str, backbone: str, size: int, seed: int = 0) -> tuple[Encoder, str]:
     """The encoder that a user names, and a word for it.
 
     what: a checkpoint, a run's folder (its newest complete checkpoint), a weights file that this
-    program wrote, or 'random' (an untrained `backbone` with seed 0).
+    program wrote, or 'random' (an untrained `backbone`, drawn by `seed`).
     Raises InputError where there is none.
     """
     if what == "random":
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return Encoder(backbone, size), "random"
     path = Path(what)
     if path.is_file():
