@@ -25,7 +25,7 @@ def study() -> Study:
         phantom=Phantom(scans=90, size=128, seconds=3),
         base=TrialConfig(
             model=ModelConfig(backbone="resnet10t"),
-            pretrain=PretrainConfig(epochs=12, batch=64),
+            pretrain=PretrainConfig(epochs=9, batch=64),
             data=DataConfig(size=64, pretrain_where=HOME),
         ),
         axes={
