@@ -8,6 +8,8 @@ scheduler's state and starts over where its snapshot is damaged.
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,23 +72,30 @@ def ray_session(stages: Stages) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level="ERROR", log_to_driver=False)
-    else:
-        # A process a trial less; this machine gives no notice before it goes.
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        ray.init(
-            address="local",
-            include_dashboard=True,  # without it a stopped trial's placement group is never freed
-            resources={"TRAIN_DRIVER": 1000},
-            object_store_memory=200 * 2**20,  # frames come from the pack, not from Ray
-            logging_level="ERROR",
-            log_to_driver=False,
-        )
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    _init_ray()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's prints a stack and aborts
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _init_ray() -> None:
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(logging_level="ERROR", log_to_driver=False)
+        return
+    # A process a trial less; this machine gives no notice before it goes.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    ray.init(
+        address="local",
+        include_dashboard=True,  # without it a stopped trial's placement group is never freed
+        resources={"TRAIN_DRIVER": 1000},
+        object_store_memory=200 * 2**20,  # frames come from the pack, not from Ray
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
 
 
 # --- training --------------------------------------------------------------------------------
