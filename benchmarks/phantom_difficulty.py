@@ -12,6 +12,8 @@ Writes its phantom, pack and encoder under --out, and uses them again. About 6 m
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -45,7 +47,7 @@ TESTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/phantom_difficulty"))
-    parser.add_argument("--scans", type=int, default=90)
+    parser.add_argument("--scans", type=int, default=90, help="45 at least, for all tests")
     parser.add_argument("--size", type=int, default=96, help="view size in pixels")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--backbone", default="resnet10t")
@@ -59,8 +61,8 @@ def main() -> None:
     torch.manual_seed(0)
     encoders = {
         "pixels 16 x 16": pixels,
-        "random": Encoder(options.backbone, options.size),
-        "supervised": supervised(options, pack, taxonomy),
+        "random": partial(features, Encoder(options.backbone, options.size)),
+        "supervised": partial(features, supervised(options, pack, taxonomy)),
     }
     print(f"macro-F1 [95 % over patients], {options.scans} scans, {options.backbone} at "
           f"{options.size} px, {options.epochs} epochs")  # fmt: skip
@@ -99,12 +101,12 @@ def pixels(pack: FramePack, rows: np.ndarray) -> np.ndarray:
     return np.stack(small).reshape(len(rows), -1).astype(np.float32)
 
 
-def judge(encoder, pack: FramePack, taxonomy: Taxonomy) -> list[str]:
-    """A probe trained at home, and its macro-F1 on each test."""
+def judge(
+    of: Callable[[FramePack, np.ndarray], np.ndarray], pack: FramePack, taxonomy: Taxonomy
+) -> list[str]:
+    """A probe trained at home, and its macro-F1 on each test. of: features of rows of a pack."""
     train, names = labelled(pack, taxonomy, {**HOME, "split": ["train"]})
     classes, labels = np.unique(names, return_inverse=True)
-    of = encoder if callable(encoder) and not isinstance(encoder, Encoder) else (
-        lambda pack, rows: features(encoder, pack, rows))  # fmt: skip
     known = of(pack, train)
     patients = pack.frames["patient"].to_numpy(str)
     cells = []

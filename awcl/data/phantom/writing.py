@@ -119,7 +119,7 @@ def make_scan(job: tuple[int, Settings, Path, bool]) -> int:
     wanted = _written(of, as_videos)
     with scratch_folder(out) as part:
         for index in kept(of):
-            if of.anatomy[index] is not None and _has_mask(of, index):
+            if _has_mask(of, index):
                 _write_png(part / "masks" / _file(index), of.mask(index))
         if as_videos:
             (out / "videos").mkdir(exist_ok=True)
@@ -163,7 +163,9 @@ def _file(index: int) -> str:
 
 
 def _has_mask(of: Scan, index: int) -> bool:
-    """Whether a part of the fetus that has a mask class is in view."""
+    """Whether a frame is labelled and shows a part of the fetus that has a mask class."""
+    if of.anatomy[index] is None:
+        return False
     names = {
         s.mask for s in of.visits[of.visit[index]].structures if s.at(of.off[index]) is not None
     }
@@ -173,7 +175,7 @@ def _has_mask(of: Scan, index: int) -> bool:
 def _rows(of: Scan, out: Path, as_videos: bool) -> Iterator[dict]:
     """The scan's rows of the frame table."""
     for index in kept(of):
-        masked = of.anatomy[index] is not None and _has_mask(of, index)
+        masked = _has_mask(of, index)
         path = (
             out / "videos" / f"{of.name}.avi"
             if as_videos
