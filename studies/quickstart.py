@@ -25,7 +25,7 @@ def study() -> Study:
         phantom=Phantom(scans=90, size=128, seconds=3),
         base=TrialConfig(
             model=ModelConfig(backbone="resnet10t"),
-            pretrain=PretrainConfig(epochs=9, batch=64),
+            pretrain=PretrainConfig(epochs=6, batch=64),
             data=DataConfig(size=64, pretrain_where=HOME),
         ),
         axes={
@@ -33,7 +33,7 @@ def study() -> Study:
             "anatomy.granularity": ["coarse", "fine"],
             "pretrain.temperature": [0.1, 0.5],
         },
-        early_stopping=EarlyStopping(grace=3, reduction=3),
+        early_stopping=EarlyStopping(grace=2, reduction=3),
         proxy_where=HOME,
         tasks=[
             {"task": "planes", "where": HOME},
