@@ -195,8 +195,8 @@ def study_evaluate(options: argparse.Namespace) -> int:
         from awcl.study import executor
         from awcl.study.plan import held
 
-        with held(plan), stages.stored(plan.folder), executor.ray_session(stages):
-            executor.evaluate_missing(plan, tracker, stages)
+        with held(plan), stages.stored(plan.folder):
+            executor.evaluate(plan, tracker, stages)
     return _tell_study(plan, tracker, stages)
 
 

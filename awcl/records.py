@@ -2,7 +2,7 @@
 
 STORAGE/<study>/
   STUDY.json  frames.parquet  decisions.jsonl  timings.jsonl
-  trials/<key>/ TRIAL.json  history.jsonl  DONE.json
+  trials/<key>/ TRIAL.json  starts.jsonl  history.jsonl  DONE.json
     train/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
     eval/<task>-<hash>/{EVAL.json, predictions.parquet}
 STORAGE/packs/<digest>/
@@ -209,6 +209,13 @@ class TrialFolder:
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""
         _append_line(self.path / "history.jsonl", metrics)
+
+    def starts(self) -> list[dict[str, Any]]:
+        """When the trial was started: time (since 1970), launch; one for each run of the study."""
+        return list(_lines(self.path / "starts.jsonl"))
+
+    def append_start(self, start: dict[str, Any]) -> None:
+        _append_line(self.path / "starts.jsonl", start)
 
     def evaluation(self, task: str, task_hash: str, digest: str) -> Path:
         """The folder of one evaluation: of this task, in this form, of this checkpoint."""

@@ -26,7 +26,7 @@ HOME = {**SECOND, "machine": ["A", "B"]}
 def study() -> Study:
     return Study(
         name="phantom",
-        phantom=Phantom(scans=90, size=128, seconds=8),
+        phantom=Phantom(scans=180, size=128, seconds=4),
         base=TrialConfig(
             model=ModelConfig(backbone="resnet10t"),
             pretrain=PretrainConfig(epochs=16, batch=64),

@@ -69,19 +69,19 @@ class Plan:
     def missing_evaluations(self) -> Iterator[Evaluation]:
         """Over finished and stopped trials alike, what is not evaluated yet."""
         for trial in self.trials:
-            if not _ended_well(trial):
-                continue
-            checkpoint = trial.folder.checkpoint()
-            if checkpoint is None:
-                continue
-            for task in self.study.tasks:
-                settings = tasks.settings(task)
-                digest = hashing.of_json(settings.model_dump(mode="json"))
-                folder = trial.folder.evaluation(
-                    settings.name, digest, checkpoint_digest(checkpoint)
-                )
-                if not (folder / "EVAL.json").is_file():
-                    yield Evaluation(trial, settings, checkpoint, folder)
+            yield from self.missing_of(trial)
+
+    def missing_of(self, trial: Trial) -> Iterator[Evaluation]:
+        """What is not evaluated yet of a trial; nothing of one that has not ended well."""
+        checkpoint = trial.folder.checkpoint() if _ended_well(trial) else None
+        if checkpoint is None:
+            return
+        for task in self.study.tasks:
+            settings = tasks.settings(task)
+            digest = hashing.of_json(settings.model_dump(mode="json"))
+            folder = trial.folder.evaluation(settings.name, digest, checkpoint_digest(checkpoint))
+            if not (folder / "EVAL.json").is_file():
+                yield Evaluation(trial, settings, checkpoint, folder)
 
 
 def make_plan(study: Study, frames: Path, storage: Path, packs: Path | None = None) -> Plan:

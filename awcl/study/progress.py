@@ -1,4 +1,4 @@
-"""How far the training of a study is, and how long it still takes. No ray."""
+"""How far a study is, and how long it still takes. No ray."""
 
 import time
 from dataclasses import dataclass
@@ -23,9 +23,10 @@ class Course:
 
 
 class Progress:
-    """Trials, epochs and time left of a study, in a bar where there is a terminal.
+    """Trials, epochs, evaluations and time left of a study, in a bar where there is a terminal.
 
-    courses: every trial of the study by its key. evaluations: how many will follow.
+    courses: every trial of the study by its key. evaluations: how many are to come; judged: how
+    many are there already.
 
     Time left is an estimate from this run: the mean time from when a place was free for a trial to
     its first epoch, and the mean time of an epoch, times what is left of both, over the trials at a
@@ -40,9 +41,10 @@ class Progress:
         asha: Asha | None,
         evaluations: int,
         now: float,
+        judged: int = 0,
     ):
         self.courses, self.at_a_time, self.asha = courses, at_a_time, asha
-        self.evaluations, self.best = evaluations, float("-inf")
+        self.evaluations, self.judged, self.best = evaluations, judged, float("-inf")
         self.places = [now] * at_a_time  # since when those that are free are so
         self.first_epochs: list[float] = []
         self.epochs: list[float] = []
@@ -71,6 +73,17 @@ class Progress:
         course.epochs, course.ended = epochs, True
         self.places.append(now)
 
+    def evaluating(self) -> None:
+        """Evaluations of a trial that ended have taken a place."""
+        if self.places:
+            self.places.pop(0)
+
+    def evaluated(self, now: float, place_free: bool) -> None:
+        """One evaluation is done; place_free: the last one of its trial."""
+        self.evaluations, self.judged = max(0, self.evaluations - 1), self.judged + 1
+        if place_free:
+            self.places.append(now)
+
     def close(self) -> None:
         self.bar.close()
 
@@ -83,11 +96,13 @@ class Progress:
         running = sum(course.started is not None and not course.ended for course in courses)
         left = self.seconds_left(time.monotonic())
         parts = [f"epochs {done}/{most}", f"trials {ended}/{len(courses)} done, {running} running"]
+        judged = self.judged + self.evaluations
+        parts += [f"evaluations {self.judged}/{judged}"] * (self.judged > 0)
         parts += [f"best proxy {self.best:.3f}"] * (self.best > float("-inf"))
         parts += [UNKNOWN if left is None else f"about {minutes(left)} left"]
         line = ", ".join(parts)
         if not self.bar.disable:
-            self.bar.n, self.bar.total = done, most
+            self.bar.n, self.bar.total = done + self.judged, most + judged
             self.bar.set_description_str(line)
         return line
 
@@ -117,32 +132,6 @@ class Progress:
             for name, seen in kinds.items()
             if seen
         }
-
-
-class Count:
-    """So many jobs of one kind, and how many are done; a bar where there is a terminal."""
-
-    def __init__(self, total: int, kind: str):
-        self.total, self.done, self.began = total, 0, time.monotonic()
-        self.bar = tqdm(total=total, desc=kind, unit=kind, delay=1, disable=None)
-
-    def __enter__(self) -> "Count":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-    def one_more(self) -> None:
-        self.done += 1
-        self.bar.update()
-
-    def status(self) -> str:
-        """All of it in one line; redraws the bar."""
-        self.bar.refresh()
-        if not self.done:
-            return f"{self.done} of {self.total} done"
-        left = (time.monotonic() - self.began) / self.done * (self.total - self.done)
-        return f"{self.done} of {self.total} done, about {minutes(left)} left"
 
 
 def expected_epochs(done: int, budget: int, rungs: list[int], reduction: int) -> float:

@@ -84,6 +84,8 @@ class Study(Config):
     tasks: list[dict[str, Any] | str] = []
     """Downstream tasks: names, or dictionaries with `task` and its settings."""
     resources: Resources = Resources()
+    evaluation: Resources | None = None
+    """What an evaluation asks for, as one worker; None: as a worker of a trial."""
     phantom: Phantom | None = None
     """What it runs on where no frames are given; None: it needs some."""
 
@@ -127,7 +129,7 @@ def expand(study: Study) -> list[TrialConfig]:
 
 
 GROWING = ("axes", "seeds", "tasks")
-FREE = ("resources", "id")
+FREE = ("resources", "evaluation", "id")
 
 
 def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:

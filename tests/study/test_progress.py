@@ -3,7 +3,7 @@
 import pytest
 
 from awcl.study.asha import Asha
-from awcl.study.progress import UNKNOWN, Count, Course, Progress, expected_epochs, goes_on
+from awcl.study.progress import UNKNOWN, Course, Progress, expected_epochs, goes_on
 
 
 def progress(*courses: Course, asha: Asha | None = None, at_a_time=1, evaluations=0) -> Progress:
@@ -108,10 +108,14 @@ def test_what_an_earlier_run_left_is_said():
     )
 
 
-def test_jobs_are_counted(monkeypatch):
-    clock = iter((0, 30))
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with Count(3, "evaluation") as count:
-        assert count.status() == "0 of 3 done"
-        count.one_more()
-        assert count.status() == "1 of 3 done, about 1 min left"
+def test_an_evaluation_has_the_place_of_its_trial_until_it_is_done():
+    run = progress(Course(0, 1), Course(0, 1), evaluations=4)
+    run.started("t0", now=0)
+    run.ended("t0", 1, now=20)
+    run.evaluating()
+    run.evaluated(now=25, place_free=False)
+    run.evaluated(now=30, place_free=True)
+    run.started("t1", now=34)
+    assert run.courses["t1"].started == 30
+    assert ", evaluations 2/4, " in run.status()
+    assert run.evaluations == 2

@@ -1,7 +1,7 @@
-"""Parts of the executor that need no Ray: rungs as a study left them."""
+"""Early stopping on storage: rungs as a study left them."""
 
 from awcl.records import StudyFolder
-from awcl.study import executor
+from awcl.study import stopping
 from awcl.study.plan import held, make_plan
 from awcl.study.space import EarlyStopping
 
@@ -21,10 +21,10 @@ def test_an_epoch_that_was_stored_and_not_decided_is_decided_on_restart(
         good, bad = plan.trials
         good.folder.append_history(row(1, 0.9, time=1.0))
         bad.folder.append_history(row(1, 0.1, time=2.0))
-        asha = executor._restored_asha(plan)
+        asha = stopping.restored(plan)
         assert asha.decisions[good.key, 1].stop is False
         assert asha.decisions[bad.key, 1].stop is True
         stored = StudyFolder(plan.folder.path).decisions()
         assert [made["key"] for made in stored] == [good.key, bad.key]
-        executor._restored_asha(plan)
+        stopping.restored(plan)
         assert StudyFolder(plan.folder.path).decisions() == stored

@@ -1,0 +1,85 @@
+"""Evaluation as Ray tasks: one a (trial, checkpoint, task), each written once."""
+
+import time
+
+import ray
+
+from awcl.errors import InputError
+from awcl.study import worker
+from awcl.study.plan import Evaluation, Plan, Trial
+from awcl.study.progress import Progress
+from awcl.tracking import Tracker
+
+
+class Evaluations:
+    """What is to be evaluated, what is being evaluated, and what failed.
+
+    A trial is evaluated in a place for trials: whoever counts places calls `begin`. An evaluation
+    that fails holds up no other; `tell_failed` tells of it at the end.
+    """
+
+    def __init__(self, plan: Plan, tracker: Tracker, progress: Progress):
+        self.plan, self.tracker, self.progress = plan, tracker, progress
+        ended = {
+            evaluation.trial.key: evaluation.trial for evaluation in plan.missing_evaluations()
+        }
+        self.waiting: list[Trial] = list(ended.values())
+        self.failed: list[str] = []
+        self._running: dict[ray.ObjectRef, Evaluation] = {}
+        asked = plan.study.evaluation or plan.study.resources
+        self._cpus = asked.cpus
+        remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=1)
+        self._task = remote(worker.evaluate_job)
+
+    @property
+    def places(self) -> int:
+        """How many trials are being evaluated."""
+        return len({evaluation.trial.key for evaluation in self._running.values()})
+
+    def add(self, trial: Trial) -> None:
+        """A trial that has just ended."""
+        self.waiting.append(trial)
+
+    def begin(self) -> None:
+        """Starts every task on the trial that waited longest."""
+        trial = self.waiting.pop(0)
+        for evaluation in self.plan.missing_of(trial):
+            job = worker.evaluation_job(evaluation)
+            self._running[self._task.remote(job, self._cpus)] = evaluation
+        if self._of(trial):
+            self.progress.evaluating()
+
+    def collect(self, seconds: float = 0) -> None:
+        """Takes what is done; waits for so long where nothing is."""
+        if not self._running:
+            return
+        references = list(self._running)
+        done, _ = ray.wait(references, num_returns=1, timeout=seconds)
+        if done:  # and all others that are, so that none waits for the next call
+            done, _ = ray.wait(references, num_returns=len(references), timeout=0)
+        for reference in done:
+            evaluation = self._running.pop(reference)
+            try:
+                ray.get(reference)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                name = evaluation.settings.name
+                self.failed.append(f"{name} of {evaluation.trial.key}: {reason}")
+            self.tracker.trial(evaluation.trial.folder)
+            last = not self._of(evaluation.trial)
+            self.progress.evaluated(time.monotonic(), place_free=last)
+
+    def finish(self) -> None:
+        """Evaluates all that waits: nothing is trained any more, Ray's own queue sees to places."""
+        while self.waiting:
+            self.begin()
+        while self._running:
+            self.collect(seconds=1)
+
+    def tell_failed(self) -> None:
+        """Raises InputError where an evaluation failed."""
+        if self.failed:
+            raise InputError(f"{len(self.failed)} evaluations failed; the first, {self.failed[0]}")
+
+    def _of(self, trial: Trial) -> list[Evaluation]:
+        return [e for e in self._running.values() if e.trial.key == trial.key]
