@@ -211,7 +211,7 @@ class TrialFolder:
         _append_line(self.path / "history.jsonl", metrics)
 
     def starts(self) -> list[dict[str, Any]]:
-        """When the trial was started: time (since 1970), launch; one for each run of the study."""
+        """Each start of the trial: time (since 1970), launch, places (trials at a time then)."""
         return list(_lines(self.path / "starts.jsonl"))
 
     def append_start(self, start: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Evaluations:
             job = worker.evaluation_job(evaluation)
             self._running[self._task.remote(job, self._cpus)] = evaluation
         if self._of(trial):
-            self.progress.evaluating()
+            self.progress.evaluating(time.monotonic())
 
     def collect(self, seconds: float = 0) -> None:
         """Takes what is done; waits for so long where nothing is."""

@@ -16,7 +16,7 @@ from awcl.study.asha import Asha
 from awcl.study.cluster import drivers_ask_for, fitting, ray_session, slots
 from awcl.study.evaluating import Evaluations
 from awcl.study.plan import Plan
-from awcl.study.progress import Course, Progress, goes_on
+from awcl.study.progress import Bar, Course, Progress, goes_on
 from awcl.study.stages import Stages
 from awcl.study.tuning import AshaScheduler, Recorder, Slots
 from awcl.tracking import Tracker
@@ -53,30 +53,29 @@ def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
 
 
 def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:
-    if not plan.pending:
+    pending = plan.pending
+    if not pending:
         _evaluate(plan, tracker, stages)
         return
-    places = slots(plan.study.resources, max(t.config.pretrain.workers for t in plan.pending))
+    places = slots(plan.study.resources, max(t.config.pretrain.workers for t in pending))
     asha = stopping.restored(plan)
     progress = _progress(plan, places, asha)
     evaluations = _evaluations(plan, tracker, progress)
-    line = f"{len(plan.pending)} trials to run, {places} at a time"
+    line = f"{len(pending)} trials to run, {places} at a time"
     there = goes_on(progress.courses)
-    stages.begin("training", f"{line}; {there}" if there else line, progress.status)
-    pending = plan.pending
-    for trial in pending:
-        trial.folder.reopen()
-    recorder = Recorder(plan, tracker, asha, progress, evaluations)
-    try:
-        _tuner(plan, recorder, places).fit()
+    with Bar(progress) as bar:
+        stages.begin("training", f"{line}; {there}" if there else line, bar.status)
+        for trial in pending:
+            trial.folder.reopen()
+        try:
+            _tuner(plan, Recorder(plan, tracker, asha, bar, evaluations), places).fit()
+        finally:
+            stages.details.update(progress.times())
+            shutil.rmtree(_notes(plan), ignore_errors=True)
         if any(trial.folder.done is None for trial in pending):
             raise KeyboardInterrupt
-        stages.begin("evaluation", status=progress.status)
+        stages.begin("evaluation", status=bar.status)
         evaluations.finish()
-    finally:
-        progress.close()
-        stages.details.update(progress.times())
-        shutil.rmtree(_notes(plan), ignore_errors=True)
     evaluations.tell_failed()
 
 
@@ -85,14 +84,11 @@ def _evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     if not missing:
         return
     progress = _progress(plan, places=1)
-    there = progress.judged
-    line = f"{missing} to do" + (f"; goes on: {there} are there" if there else "")
-    stages.begin("evaluation", line, progress.status)
-    try:
+    there = f"; goes on: {progress.judged} are there" if progress.judged else ""
+    with Bar(progress) as bar:
+        stages.begin("evaluation", f"{missing} to do{there}", bar.status)
         evaluations = _evaluations(plan, tracker, progress)
         evaluations.finish()
-    finally:
-        progress.close()
     evaluations.tell_failed()
 
 

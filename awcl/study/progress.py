@@ -23,7 +23,7 @@ class Course:
 
 
 class Progress:
-    """Trials, epochs, evaluations and time left of a study, in a bar where there is a terminal.
+    """Trials, epochs, evaluations and time left of a study.
 
     courses: every trial of the study by its key. evaluations: how many are to come; judged: how
     many are there already.
@@ -45,11 +45,10 @@ class Progress:
     ):
         self.courses, self.at_a_time, self.asha = courses, at_a_time, asha
         self.evaluations, self.judged, self.best = evaluations, judged, float("-inf")
+        self.judging: list[float] = []  # when the first evaluation began, when each was done
         self.places = [now] * at_a_time  # since when those that are free are so
         self.first_epochs: list[float] = []
         self.epochs: list[float] = []
-        form = "{percentage:3.0f}%|{bar}| {desc}"
-        self.bar = tqdm(total=1, bar_format=form, dynamic_ncols=True, delay=1, disable=None)
 
     def started(self, key: str, now: float) -> None:
         """A trial runs, of whose processes the first is there."""
@@ -73,46 +72,59 @@ class Progress:
         course.epochs, course.ended = epochs, True
         self.places.append(now)
 
-    def evaluating(self) -> None:
+    def evaluating(self, now: float) -> None:
         """Evaluations of a trial that ended have taken a place."""
+        self.judging = self.judging or [now]
         if self.places:
             self.places.pop(0)
 
     def evaluated(self, now: float, place_free: bool) -> None:
         """One evaluation is done; place_free: the last one of its trial."""
         self.evaluations, self.judged = max(0, self.evaluations - 1), self.judged + 1
+        self.judging.append(now)
         if place_free:
             self.places.append(now)
 
-    def close(self) -> None:
-        self.bar.close()
+    @property
+    def done(self) -> int:
+        """Epochs and evaluations that are done."""
+        return sum(course.epochs for course in self.courses.values()) + self.judged
 
-    def status(self) -> str:
-        """All of it in one line; redraws the bar."""
+    @property
+    def most(self) -> int:
+        """Epochs and evaluations that there will be at most."""
+        courses = self.courses.values()
+        epochs = sum(course.epochs if course.ended else course.budget for course in courses)
+        return epochs + self.judged + self.evaluations
+
+    def line(self, now: float) -> str:
+        """All of it in one line."""
         courses = list(self.courses.values())
-        done = sum(course.epochs for course in courses)
-        most = sum(course.epochs if course.ended else course.budget for course in courses)
+        judged = self.judged + self.evaluations
         ended = sum(course.ended for course in courses)
         running = sum(course.started is not None and not course.ended for course in courses)
-        left = self.seconds_left(time.monotonic())
-        parts = [f"epochs {done}/{most}", f"trials {ended}/{len(courses)} done, {running} running"]
-        judged = self.judged + self.evaluations
+        left = self.seconds_left(now)
+        epochs, most = self.done - self.judged, self.most - judged
+        parts = [
+            f"epochs {epochs}/{most}",
+            f"trials {ended}/{len(courses)} done, {running} running",
+        ]
         parts += [f"evaluations {self.judged}/{judged}"] * (self.judged > 0)
         parts += [f"best proxy {self.best:.3f}"] * (self.best > float("-inf"))
         parts += [UNKNOWN if left is None else f"about {minutes(left)} left"]
-        line = ", ".join(parts)
-        if not self.bar.disable:
-            self.bar.n, self.bar.total = done + self.judged, most + judged
-            self.bar.set_description_str(line)
-        return line
+        return ", ".join(parts)
 
     def seconds_left(self, now: float) -> float | None:
-        """None before both a first epoch and a further one were seen."""
+        """None before what is left was seen once: a first and a further epoch, or an evaluation."""
+        left = [course for course in list(self.courses.values()) if not course.ended]
+        if not left and len(self.judging) > 1:
+            done = len(self.judging) - 1
+            return self.evaluations * (self.judging[-1] - self.judging[0]) / done
         if not self.first_epochs or not self.epochs:
             return None
-        left = [self._seconds(c, now) for c in list(self.courses.values()) if not c.ended]
-        left += [mean(self.epochs)] * self.evaluations
-        return max([0, *left, sum(left) / self.at_a_time])
+        seconds = [self._seconds(course, now) for course in left]
+        seconds += [mean(self.epochs)] * self.evaluations
+        return max([0, *seconds, sum(seconds) / self.at_a_time])
 
     def _seconds(self, course: Course, now: float) -> float:
         """What a trial that has not ended still takes."""
@@ -132,6 +144,33 @@ class Progress:
             for name, seen in kinds.items()
             if seen
         }
+
+
+class Bar:
+    """A study's progress as a bar, where there is a terminal; for use in a `with` statement."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        form = "{percentage:3.0f}%|{bar}| {desc}"
+        self._bar = tqdm(total=1, bar_format=form, dynamic_ncols=True, delay=1, disable=None)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def status(self) -> str:
+        """How far it is, in one line; redraws the bar."""
+        line = self.progress.line(time.monotonic())
+        if not self._bar.disable:
+            self._bar.n, self._bar.total = self.progress.done, self.progress.most
+            self._bar.set_description_str(line)
+        return line
+
+    def write(self, line: str) -> None:
+        """A line above the bar."""
+        self._bar.write(line)
 
 
 def expected_epochs(done: int, budget: int, rungs: list[int], reduction: int) -> float:

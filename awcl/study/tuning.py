@@ -14,7 +14,7 @@ from awcl.study import stopping
 from awcl.study.asha import Asha
 from awcl.study.evaluating import Evaluations
 from awcl.study.plan import Plan, Trial
-from awcl.study.progress import Progress
+from awcl.study.progress import Bar
 from awcl.tracking import Tracker
 
 
@@ -88,19 +88,20 @@ class Recorder(tune.Callback):
         plan: Plan,
         tracker: Tracker,
         asha: Asha | None,
-        progress: Progress,
+        bar: Bar,
         evaluations: Evaluations,
     ):
         self.trials = {trial.key: trial for trial in plan.trials}
-        self.tracker, self.asha = tracker, asha
-        self.progress, self.evaluations = progress, evaluations
+        self.tracker, self.asha, self.evaluations = tracker, asha, evaluations
+        self.bar, self.progress = bar, bar.progress
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles callbacks for Tuner.restore, which is not used
 
     def on_trial_start(self, iteration, trials, trial, **info) -> None:
         stored = self.trials[trial.config["job"]["key"]]
-        stored.folder.append_start({"time": time.time(), "launch": trial.config["job"]["launch"]})
+        launch, places = trial.config["job"]["launch"], self.progress.at_a_time
+        stored.folder.append_start({"time": time.time(), "launch": launch, "places": places})
         self.progress.started(stored.key, time.monotonic())
 
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
@@ -134,6 +135,6 @@ class Recorder(tune.Callback):
         self.tracker.trial(stored.folder)
         self.progress.ended(stored.key, done["epoch"], time.monotonic())
         why = done.get("reason") or f"{done['epoch']} epochs"
-        self.progress.bar.write(f"trial {stored.key} {done['outcome']}: {why}")
+        self.bar.write(f"trial {stored.key} {done['outcome']}: {why}")
         if done["outcome"] != "failed":
             self.evaluations.add(stored)

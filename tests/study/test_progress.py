@@ -74,14 +74,14 @@ def test_early_stopping_shortens_what_is_expected():
 
 def test_the_line_says_trials_epochs_and_time():
     run = progress(Course(3, 8, ended=True), Course(0, 8), Course(0, 8))
-    assert run.status() == f"epochs 3/19, trials 1/3 done, 0 running, {UNKNOWN}"
+    assert run.line(now=80) == f"epochs 3/19, trials 1/3 done, 0 running, {UNKNOWN}"
     run.started("t1", now=0)
     run.epoch("t1", 1, 0.5, now=10)
     run.epoch("t1", 2, 0.75, now=70)
     line = "epochs 5/19, trials 1/3 done, 1 running, best proxy 0.750, about 13 min left"
-    assert run.status() == line
+    assert run.line(now=80) == line
     run.ended("t1", 2, now=80)
-    assert run.status().startswith("epochs 5/13, trials 2/3 done, 0 running, ")
+    assert run.line(now=80).startswith("epochs 5/13, trials 2/3 done, 0 running, ")
 
 
 def test_a_trial_that_goes_on_counts_its_first_epoch_from_its_start():
@@ -112,10 +112,18 @@ def test_an_evaluation_has_the_place_of_its_trial_until_it_is_done():
     run = progress(Course(0, 1), Course(0, 1), evaluations=4)
     run.started("t0", now=0)
     run.ended("t0", 1, now=20)
-    run.evaluating()
+    run.evaluating(now=21)
     run.evaluated(now=25, place_free=False)
     run.evaluated(now=30, place_free=True)
     run.started("t1", now=34)
     assert run.courses["t1"].started == 30
-    assert ", evaluations 2/4, " in run.status()
+    assert ", evaluations 2/4, " in run.line(now=80)
     assert run.evaluations == 2
+
+
+def test_when_all_is_trained_the_time_left_is_that_of_evaluations():
+    run = progress(Course(1, 1, ended=True), evaluations=4)
+    assert run.seconds_left(now=0) is None
+    run.evaluating(now=10)
+    run.evaluated(now=16, place_free=False)
+    assert run.seconds_left(now=16) == 3 * 6
