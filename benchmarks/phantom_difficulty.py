@@ -1,6 +1,6 @@
 """Is the phantom neither trivial nor impossible?
 
-    python benchmarks/phantom_difficulty.py [--scans 240] [--seconds 4] [--epochs 16]
+    python benchmarks/phantom_difficulty.py [--scans 240] [--seconds 4] [--epochs 24]
 
 Macro-F1 over its 13 anatomies, patients held out, of a ridge probe on raw pixels at 16 x 16, on a
 randomly initialised encoder and on a supervised one. All are trained on the second trimester of
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=240, help="45 at least, for all tests")
     parser.add_argument("--seconds", type=float, default=4, help="length of a scan")
     parser.add_argument("--size", type=int, default=96, help="view size in pixels")
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--backbone", default="resnet10t")
     options = parser.parse_args()
     if options.scans < FEWEST:

@@ -233,7 +233,7 @@ def _visit(
         *surroundings.womb(rng, radius, fetus.young),
         *surroundings.neighbours(rng, radius),
     )
-    middle = (rng.normal(0, 0.05) * depth, (0.54 + rng.normal(0, 0.035)) * depth)
+    middle = (rng.uniform(-0.14, 0.14) * depth, (0.54 + rng.uniform(-0.07, 0.07)) * depth)
     return Visit(
         plane, structures, around,
         tuple(surroundings.mother(rng, depth, 1.2 * depth)),

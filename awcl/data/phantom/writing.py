@@ -31,7 +31,7 @@ from awcl.errors import InputError
 from awcl.files import put_in_place, read_json, scratch_folder, whole_file, write_json
 from awcl.taxonomy import Taxonomy
 
-FORMAT = 1
+FORMAT = 2
 SOURCE = "phantom"
 PARALLEL_FROM = 2  # scans
 

@@ -39,7 +39,7 @@ _PLANES: dict[str, Plane] = {}
 
 
 def plane(
-    anatomy: str, *, turn: float, fill: tuple[float, float] = (0.5, 0.78)
+    anatomy: str, *, turn: float, fill: tuple[float, float] = (0.45, 0.8)
 ) -> Callable[[Draw], Draw]:
     """Registers a plane under the name of its anatomy."""
 

@@ -33,7 +33,7 @@ def circumference(f: Fetus) -> Iterator[Structure]:
     yield Structure("fluid", gall, 0.12 * r)
 
 
-@plane("KIDNEYS_CORONAL", turn=40)
+@plane("KIDNEYS_CORONAL", turn=75)
 def kidneys(f: Fetus) -> Iterator[Structure]:
     """The trunk from behind: a kidney on either side of the spine, aorta between, lungs above."""
     r = f.size.ac / (2 * np.pi)

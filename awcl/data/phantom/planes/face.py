@@ -7,7 +7,7 @@ from awcl.data.phantom.planes import plane
 from awcl.data.phantom.shapes import Structure, arc, band, curve, ellipse, grown
 
 
-@plane("NOSE_LIPS", turn=45)
+@plane("NOSE_LIPS", turn=75)
 def nose_and_lips(f: Fetus) -> Iterator[Structure]:
     """Two nostrils in the tip of the nose above the lips; chin below, cheeks to the sides."""
     u = f.size.bpd / 2
@@ -36,7 +36,7 @@ def nose_and_lips(f: Fetus) -> Iterator[Structure]:
     yield Structure("line", band(curve((0, 0.08 * u), (0, 0.2 * u)), 0.05 * u), 0.15 * u)
 
 
-@plane("PROFILE", turn=30)
+@plane("PROFILE", turn=60)
 def profile(f: Fetus) -> Iterator[Structure]:
     """Forehead, nose, lips and chin along the left edge of the head; the chest below it."""
     a, b = f.size.ofd / 2, f.size.bpd / 2

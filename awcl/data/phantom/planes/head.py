@@ -38,7 +38,7 @@ def cavum(f: Fetus, x: float) -> Iterator[Structure]:
     yield Structure("fluid", ellipse(x * a, 0, 0.12 * a * f.vary("cavum"), 0.065 * b), 5)
 
 
-@plane("HCP", turn=30)
+@plane("HCP", turn=45)
 def transthalamic(f: Fetus) -> Iterator[Structure]:
     """Thalami in the middle, atrium with plexus behind, insula to the sides."""
     a, b = f.size.ofd / 2, f.size.bpd / 2
@@ -57,7 +57,7 @@ def transthalamic(f: Fetus) -> Iterator[Structure]:
     yield Structure("bright", f.organ("plexus", 0.5 * a, 0.38 * b, 0.2 * a, 0.09 * b, -25), 5)
 
 
-@plane("SOB", turn=30)
+@plane("SOB", turn=45)
 def suboccipitobregmatic(f: Fetus) -> Iterator[Structure]:
     """The cerebellum, two lobes across the midline, and the fluid of the cisterna behind it."""
     a, b, lobe = f.size.ofd / 2, f.size.bpd / 2, f.size.tcd / 2

@@ -67,14 +67,15 @@ def four_chamber(f: Fetus) -> Iterator[Structure]:
     yield from thorax(f)
     yield from heart(f)
     for side in (-1, 1):
-        ventricle = ellipse(-0.17 * r, side * 0.17 * r, 0.24 * r, 0.11 * r, side * 12)
-        atrium = ellipse(0.26 * r, side * 0.17 * r, 0.17 * r, 0.13 * r)
+        ventricle = ellipse(-0.17 * r, side * 0.18 * r, 0.24 * r, 0.13 * r, side * 12)
+        atrium = ellipse(0.27 * r, side * 0.18 * r, 0.17 * r, 0.14 * r)
         yield Structure("blood", placed(f, ventricle), 0.14 * r)
         yield Structure("blood", placed(f, atrium), 0.14 * r)
         valve = curve((0.06 * r, side * 0.03 * r), (0.05 * r, side * 0.3 * r))
-        yield Structure("line", placed(f, band(valve, 0.03 * r)), 0.14 * r)
+        yield Structure("line", placed(f, band(valve, 0.05 * r)), 0.16 * r)
     septum = curve((-0.45 * r, 0), (0.06 * r, 0))
     yield Structure("heart", placed(f, band(septum, 0.09 * r)), 0.2 * r)
+    yield Structure("line", placed(f, ellipse(0.06 * r, 0, 0.07 * r, 0.05 * r)), 0.16 * r)
 
 
 @plane("LVOT", turn=180, fill=ZOOMED)
@@ -83,15 +84,15 @@ def left_outflow(f: Fetus) -> Iterator[Structure]:
     r = chest(f)
     yield from thorax(f)
     yield from heart(f)
-    aorta = curve((-0.1 * r, 0.08 * r), (0.2 * r, -0.06 * r), (0.5 * r, -0.26 * r))
-    yield Structure("line", placed(f, band(aorta, 0.25 * r)), 0.16 * r)
+    aorta = curve((-0.1 * r, 0.08 * r), (0.2 * r, -0.06 * r), (0.56 * r, -0.3 * r))
+    yield Structure("line", placed(f, band(aorta, 0.28 * r)), 0.18 * r)
     yield Structure(
         "blood", placed(f, ellipse(-0.16 * r, 0.15 * r, 0.3 * r, 0.13 * r, -12)), 0.15 * r
     )
     yield Structure("blood", placed(f, band(aorta, 0.18 * r)), 0.14 * r)
     yield Structure("blood", placed(f, ellipse(0.27 * r, 0.22 * r, 0.15 * r, 0.1 * r)), 0.14 * r)
     yield Structure(
-        "blood", placed(f, ellipse(-0.2 * r, -0.2 * r, 0.2 * r, 0.07 * r, -8)), 0.14 * r
+        "blood", placed(f, ellipse(-0.24 * r, -0.2 * r, 0.17 * r, 0.06 * r, -8)), 0.14 * r
     )
 
 
@@ -106,8 +107,8 @@ def right_outflow(f: Fetus) -> Iterator[Structure]:
     )
     yield Structure("line", placed(f, band(artery, 0.24 * r)), 0.16 * r)
     yield Structure("blood", placed(f, band(artery, 0.17 * r)), 0.14 * r)
-    yield Structure("line", placed(f, ellipse(0.12 * r, 0.06 * r, 0.15 * r, 0.15 * r)), 0.16 * r)
-    yield Structure("blood", placed(f, ellipse(0.12 * r, 0.06 * r, 0.115 * r, 0.115 * r)), 0.14 * r)
+    yield Structure("line", placed(f, ellipse(0.12 * r, 0.08 * r, 0.18 * r, 0.18 * r)), 0.18 * r)
+    yield Structure("blood", placed(f, ellipse(0.12 * r, 0.08 * r, 0.13 * r, 0.13 * r)), 0.16 * r)
     yield Structure(
         "blood", placed(f, ellipse(-0.24 * r, 0.17 * r, 0.18 * r, 0.08 * r, 12)), 0.14 * r
     )

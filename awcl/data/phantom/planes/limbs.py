@@ -9,7 +9,7 @@ from awcl.data.phantom.planes import plane
 from awcl.data.phantom.shapes import Structure, band, curve, grown
 
 
-@plane("FLP", turn=35)
+@plane("FLP", turn=65)
 def femur(f: Fetus) -> Iterator[Structure]:
     """One straight bright bone along the thigh with its shadow below; the knee to the right."""
     half, thick = f.size.fl / 2, 0.06 * f.size.fl + 0.5

@@ -39,7 +39,7 @@ def trunk(f: Fetus, line: Points, up: float, down: float, r: float) -> Iterator[
     yield Structure("muscle", grown(outline, 0.955), r)
 
 
-@plane("SPINE_SAG", turn=30)
+@plane("SPINE_SAG", turn=60)
 def sagittal(f: Fetus) -> Iterator[Structure]:
     """Two rows, bodies and arches, with the canal between; the skin of the back close above."""
     line, r = back(f, bend=0.32 * f.vary("bend", 0.3))
@@ -51,7 +51,7 @@ def sagittal(f: Fetus) -> Iterator[Structure]:
     yield from rows(f, line, (-0.2 * r, 0.17 * r), r)
 
 
-@plane("SPINE_COR", turn=30)
+@plane("SPINE_COR", turn=60)
 def coronal(f: Fetus) -> Iterator[Structure]:
     """Two rows side by side, ribs leaving them to both sides, the hip bones at the end."""
     line, r = back(f, bend=0.06 * f.vary("bend", 0.3))
