@@ -256,6 +256,18 @@ class StudyFolder:
                 raise InputError(f"{self.path}: another process is running this study") from error
             yield
 
+    @property
+    def held(self) -> bool:
+        """Whether a process is running this study now."""
+        try:
+            with open(self.path / "LEASE", encoding="utf-8") as lease:
+                fcntl.flock(lease, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision of early stopping, in the order in which they were made."""
         return list(_lines(self.path / "decisions.jsonl"))
