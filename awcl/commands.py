@@ -203,7 +203,7 @@ def study_evaluate(options: argparse.Namespace) -> int:
 def study_status(options: argparse.Namespace) -> int:
     from awcl.study.table import render
 
-    print(render(_stored_study(options)))
+    print(render(_stored_study(options), details=True))
     return 0
 
 
@@ -320,7 +320,7 @@ def _tell_study(plan: Any, tracker: Any, stages: Any) -> int:
     print(f"times    {stages.summary()}")
     print(f"storage  {plan.folder.path}")
     print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
-    outcomes = [trial.folder.done["outcome"] for trial in plan.trials if trial.folder.done]
+    outcomes = [trial.done["outcome"] for trial in plan.folder.trials() if trial.done]
     return FAILED if "failed" in outcomes else 0
 
 

@@ -2,40 +2,46 @@
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
-from awcl.config import TrialConfig, parse, shown
-from awcl.records import StudyFolder, TrialFolder
+from awcl.config import shown
+from awcl.records import StudyFolder
 from awcl.study import arms
+from awcl.study.standing import Standing, standings, summary
 
 Rows = list[list[str]]
 
 
-def render(folder: StudyFolder) -> str:
+def render(folder: StudyFolder, details: bool = False) -> str:
     """Trials by proxy, best first, with each task's test macro-F1 and its interval.
 
     Trials that were stopped early stand apart: they had less training, so their test scores are
-    not to be compared with the others'. Failed and pending ones come last, with their reason.
-    Where there are several seeds, what they give together ends it.
+    not to be compared with the others'. Failed, running and pending ones come last. Where there are
+    several seeds, what they give together follows. details: also how far the study is, why trials
+    were stopped, their rungs and checkpoints, and what of each is evaluated.
     """
     definition = folder.definition
-    trials = [_Row(trial, definition) for trial in folder.trials()]
+    there = standings(folder)
+    trials = [_Row(standing) for standing in there]
     axes = [*definition["axes"], "seed"]
     tasks = sorted({task for row in trials for task in row.scores})
     head = ["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "proxy"]
-    parts = []
+    parts = [summary(folder, there)] if details else []
     for outcome, title in TITLES.items():
-        rows = sorted((r for r in trials if r.outcome == outcome), key=lambda r: -r.proxy)
+        rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:
             cells = [[r.key, *r.values(axes), r.epochs, r.shown] for r in rows]
             scores = [[f"test {t} macro-F1 [95 %]", *(r.test(t) for r in rows)] for t in tasks]
             tables = _within_width([head, *cells], scores, named=1 + len(axes))
             parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
-            parts += [_wrapped(f"{r.key}: {r.reason}") for r in rows if outcome == "failed"]
+            told = details or outcome == "failed"
+            reasons = [_wrapped(f"{r.key}: {r.reason}") for r in rows if told and r.reason]
+            parts += ["\n".join(reasons)] * bool(reasons)
     together = arms.rows(folder)
     if together:
         head = ["task", *head[1 : len(axes)], "test macro-F1, mean of seeds [95 %]", "each seed"]
         parts.append(f"seeds together, full budget\n{_aligned([head, *together])}")
+    if details:
+        parts.append(f"newest checkpoints, under trials/TRIAL/train\n{_whereabouts(there)}")
     return "\n\n".join(parts)
 
 
@@ -44,21 +50,19 @@ TITLES = {
     "finished": "finished, by val/proxy",
     "stopped": "stopped early, by val/proxy at that epoch",
     "failed": "failed",
+    "running": "running",
     "pending": "pending",
 }
 
 
 class _Row:
-    def __init__(self, trial: TrialFolder, definition: dict[str, Any]):
-        done, history = trial.done, trial.history()
-        self.key = trial.key
-        self.config = parse(TrialConfig, trial.about["config"], trial.key)
-        self.outcome = done["outcome"] if done else "pending"
-        self.reason = (done or {}).get("reason", "")
-        self.proxy = history[-1]["val/proxy"] if history else float("-inf")
-        self.shown = f"{self.proxy:.3f}" if history else "-"
-        self.epochs = f"{len(history)}/{self.config.pretrain.epochs}"
-        self.scores = {found["name"]: found["metrics"] for _, found in trial.evaluations()}
+    def __init__(self, trial: Standing):
+        self.key, self.config, self.state = trial.key, trial.config, trial.state
+        self.reason, self.proxy = trial.reason, trial.proxy
+        self.shown = f"{self.proxy:.3f}" if trial.history else "-"
+        self.epochs = f"{len(trial.history)}/{self.config.pretrain.epochs}"
+        evaluations = trial.folder.evaluations()
+        self.scores = {found["name"]: found["metrics"] for _, found in evaluations}
 
     def values(self, axes: list[str]) -> list[str]:
         config = shown(self.config)
@@ -70,6 +74,15 @@ class _Row:
             return "-"
         low, high = metrics["macro_f1/low"], metrics["macro_f1/high"]
         return f"{metrics['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _whereabouts(trials: list[Standing]) -> str:
+    rows = [["trial", "state", "rung", "checkpoint", "evaluated"]]
+    for trial in trials:
+        judged = ", ".join(sorted(found["name"] for _, found in trial.folder.evaluations()))
+        rung = "-" if trial.rung is None else str(trial.rung)
+        rows.append([trial.key, trial.state, rung, trial.checkpoint or "-", judged or "-"])
+    return _aligned(rows)
 
 
 def _within_width(rows: Rows, columns: Rows, named: int) -> Iterator[str]:

@@ -15,7 +15,11 @@ def add(tmp_path):
     """add(key, proxies, outcome, ...): one trial of a study with two axes, as it is stored."""
     study = StudyFolder(tmp_path / "s")
     study.accept(
-        {"name": "s", "axes": {"anatomy.ratio": [0, 1], "anatomy.granularity": ["coarse"]}}
+        {
+            "name": "s",
+            "axes": {"anatomy.ratio": [0, 1], "anatomy.granularity": ["coarse"]},
+            "tasks": ["planes"],
+        }
     )
 
     def make(key, proxies=(), outcome=None, reason="", score=None, tasks=("planes",), **values):
@@ -24,7 +28,7 @@ def add(tmp_path):
         config = canonical(with_values(TrialConfig(), values, "test"))
         trial.write_about({"key": key, "config": config.model_dump(mode="json")})
         for epoch, proxy in enumerate(proxies, start=1):
-            trial.append_history({"epoch": epoch, "val/proxy": proxy})
+            trial.append_history({"epoch": epoch, "val/proxy": proxy, "time": 100.0 * epoch})
         if outcome:
             trial.write_done(outcome, epoch=len(proxies), reason=reason)
         if score is not None:

@@ -1,0 +1,135 @@
+"""How a study stands, from storage alone: the state of each trial, time used, time left. No ray."""
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from awcl.config import TrialConfig, parse
+from awcl.records import StudyFolder, TrialFolder
+from awcl.study.asha import Asha
+from awcl.study.progress import UNKNOWN, Course, Progress, minutes
+from awcl.study.stages import duration
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One trial. state: finished, stopped, failed, running, pending. rung: the last decision's
+    epoch, or None. reason: why it was stopped or failed. checkpoint: the newest, under trials/KEY/
+    train; None before the first."""
+
+    folder: TrialFolder
+    config: TrialConfig
+    state: str
+    history: list[dict[str, Any]]
+    rung: int | None
+    reason: str
+    checkpoint: str | None
+
+    @property
+    def key(self) -> str:
+        return self.folder.key
+
+    @property
+    def proxy(self) -> float:
+        """Of the last epoch; -inf before the first."""
+        return self.history[-1]["val/proxy"] if self.history else float("-inf")
+
+
+def standings(study: StudyFolder) -> list[Standing]:
+    """Every stored trial, in the order of their keys."""
+    rungs: dict[str, int] = {}
+    for made in study.decisions():
+        rungs[made["key"]] = max(made["epoch"], rungs.get(made["key"], 0))
+    trials = list(study.trials())
+    now = _launch(trials) if study.held else None
+    return [_standing(trial, now, rungs.get(trial.key)) for trial in trials]
+
+
+def summary(study: StudyFolder, trials: list[Standing]) -> str:
+    """Done, running, left, time used and time left, in a line."""
+    count = {state: sum(t.state == state for t in trials) for state in ("running", "failed")}
+    done = sum(t.state in ("finished", "stopped") for t in trials)
+    parts = [f"{done} of {len(trials)} trials done"]
+    parts += [f"{n} {state}" for state, n in count.items() if n]
+    left = len(trials) - done - sum(count.values())
+    parts += [f"{left} left"] * (left > 0)
+    used = seconds_used(study, trials)
+    parts += [f"{duration(used)} used"] * (used > 0)
+    if done < len(trials):
+        to_come = seconds_left(study, trials)
+        parts.append(UNKNOWN if to_come is None else f"about {minutes(to_come)} left")
+    return f"study {study.definition['name']}: " + ", ".join(parts)
+
+
+def seconds_used(study: StudyFolder, trials: list[Standing]) -> float:
+    """What all runs of the study took; of one that was killed, up to the last epoch it stored."""
+    runs = [(run["time"], run["time"] + sum(run["seconds"].values())) for run in study.timings()]
+    total = sum(end - start for start, end in runs)
+    launches: dict[str, list[float]] = {}
+    for trial in trials:
+        rows = [row["time"] for row in trial.history]
+        for start, until in pairwise([*trial.folder.starts(), None]):
+            if any(begun <= start["time"] <= end for begun, end in runs):
+                continue
+            upper = until["time"] if until else float("inf")
+            told = [when for when in rows if start["time"] <= when < upper]
+            launches.setdefault(start["launch"], []).extend([start["time"], *told])
+    if launches and study.held:
+        launches[max(launches)].append(time.time())
+    return total + sum(max(times) - min(times) for times in launches.values())
+
+
+def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
+    """As a running study estimates it (`Progress`), from the epochs that are stored."""
+    places = max((s["places"] for t in trials for s in t.folder.starts()), default=1)
+    judged = sum(len(trial.folder.evaluations()) for trial in trials)
+    tasks = len(trials) * len(study.definition["tasks"])
+    stopping = study.definition.get("early_stopping")
+    asha = Asha(stopping["grace"], stopping["reduction"]) if stopping else None
+    now = time.time()
+    progress = Progress(
+        {trial.key: _course(trial) for trial in trials}, places, asha, max(0, tasks - judged), now
+    )
+    for trial in trials:
+        starts = [start["time"] for start in trial.folder.starts()]
+        before = None
+        for row in trial.history:
+            started = max((start for start in starts if start < row["time"]), default=None)
+            if started is None:
+                continue
+            if before is None or before < started:
+                progress.first_epochs.append(row["time"] - started)
+            else:
+                progress.epochs.append(row["time"] - before)
+            before = row["time"]
+    return progress.seconds_left(now)
+
+
+def _standing(trial: TrialFolder, running: str | None, rung: int | None) -> Standing:
+    done, starts = trial.done, trial.starts()
+    state = "pending"
+    if done:
+        state = done["outcome"]
+    elif running is not None and starts and starts[-1]["launch"] == running:
+        state = "running"
+    config = parse(TrialConfig, trial.about["config"], trial.key)
+    reason = (done or {}).get("reason", "")
+    newest = max(trial.train.glob("**/epoch_*"), key=lambda path: path.name, default=None)
+    checkpoint = str(newest.relative_to(trial.train)) if newest else None
+    return Standing(trial, config, state, trial.history(), rung, reason, checkpoint)
+
+
+def _launch(trials: list[TrialFolder]) -> str | None:
+    """The newest run of the study that started a trial; its names sort by time."""
+    return max((start["launch"] for trial in trials for start in trial.starts()), default=None)
+
+
+def _course(trial: Standing) -> Course:
+    ended = trial.state in ("finished", "stopped", "failed")
+    course = Course(len(trial.history), trial.config.pretrain.epochs, ended)
+    if trial.state == "running":
+        course.started = trial.folder.starts()[-1]["time"]
+        since = [row["time"] for row in trial.history if row["time"] > course.started]
+        course.told = since[-1] if since else None
+    return course
