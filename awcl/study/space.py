@@ -1,9 +1,8 @@
-"""A study as data: a base trial, axes, seeds, early stopping, tasks. No ray in here.
+"""A study as data: a base trial, axes, sampler, seeds, early stopping, tasks. No ray in here.
 
 The same study twice gives the same bytes; `expand` is a pure function from it to its trials.
 """
 
-import itertools
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +12,8 @@ from awcl.data.phantom.scan import Settings
 from awcl.downstream import tasks
 from awcl.errors import InputError
 from awcl.pretrain.methods import canonical
+from awcl.study import sampling
+from awcl.study.sampling import Axes, Point, Range, Sampler
 
 
 class EarlyStopping(Config):
@@ -72,9 +73,18 @@ class Study(Config):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     base: TrialConfig = TrialConfig()
-    axes: dict[str, list[Any]] = {}
-    """Dotted field -> its values, e.g. {"anatomy.ratio": [0, 0.5, 1]}; all combinations."""
+    axes: Axes = {}
+    """Dotted field -> its values, e.g. {"anatomy.ratio": [0, 0.5, 1]}; where points are drawn also
+    a range, e.g. {"pretrain.temperature": {"low": 0.05, "high": 1, "log": True}}."""
+    sampler: Sampler = "grid"
+    """grid: all combinations; random and sobol draw `samples` points."""
+    samples: int = Field(0, ge=0)
+    """How many points are drawn; raising it only adds some."""
     seeds: list[int] = Field([0], min_length=1)
+    """Each point is run with every seed."""
+    confirm: int = Field(0, ge=0)
+    """The search runs on the first seed only; so many of its best points then run on all others, to
+    the full budget. 0: every point runs on every seed."""
     early_stopping: EarlyStopping | None = None
     """None for an ablation, whose arms all run to the full budget."""
     proxy_level: str = Field("fine", pattern="^(coarse|fine)$")
@@ -88,21 +98,29 @@ class Study(Config):
     """What an evaluation asks for, as one worker; None: as a worker of a trial."""
     phantom: Phantom | None = None
     """What it runs on where no frames are given; None: it needs some."""
+    proposed: list[Point] = []
+    """Points that `awcl study propose` appended; kept in STUDY.json."""
+    confirmed: list[Point] = []
+    """Points that were chosen to run on all seeds, best first; kept in STUDY.json."""
 
     @field_validator("tasks")
     @classmethod
     def _in_full(cls, given: list[dict[str, Any] | str]) -> list[dict[str, Any]]:
         return [tasks.settings(task).model_dump(mode="json") for task in given]
 
-    @field_validator("axes")
+    @field_validator("axes", mode="before")
     @classmethod
-    def _values(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        for name, values in axes.items():
-            if not values:
+    def _values(cls, axes: dict[str, Any]) -> Axes:
+        found: Axes = {}
+        for name, axis in axes.items():
+            found[name] = parse(Range, axis, f"axis {name}") if isinstance(axis, dict) else axis
+            if not isinstance(found[name], list | Range):
+                raise ValueError(f"axis {name} is {axis!r}; give a list of values, or a range")
+            if axis == []:
                 raise ValueError(f"axis {name} has no value")
         if "seed" in axes:
             raise ValueError("seed is no axis; list seeds in `seeds`")
-        return axes
+        return found
 
     @model_validator(mode="after")
     def _sound(self) -> "Study":
@@ -110,49 +128,91 @@ class Study(Config):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two tasks are called {name!r}; give each a `name`")
+        sampling.check(self.axes, self.sampler, self.samples)
+        if self.confirm and len(self.seeds) < 2:
+            raise ValueError(f"confirm {self.confirm}: there is no seed but the first; list more")
+        for point in (*self.proposed, *self.confirmed):
+            sampling.check_point(self.axes, point)
         expand(self)
         return self
 
 
-def expand(study: Study) -> list[TrialConfig]:
-    """Every combination of the axes, crossed with every seed; equal trials merged, in order.
+def points(study: Study) -> list[Point]:
+    """What a study tries: the points of its sampler, then those that were proposed."""
+    drawn = sampling.points(study.axes, study.sampler, study.samples)
+    return [*drawn, *study.proposed]
+
+
+def configuration(study: Study, point: Point, seed: int) -> TrialConfig:
+    """The trial of a point and a seed; the same for points that differ in what it does not read.
 
     Raises InputError for an axis that is no field, or a value that the field refuses.
     """
+    values = {**point, "seed": seed}
+    return canonical(with_values(study.base, values, f"study {study.name}"))
+
+
+def expand(study: Study) -> list[TrialConfig]:
+    """Every point crossed with every seed; equal trials merged, in order.
+
+    Where the best are confirmed later, every point has the first seed, and those that were chosen
+    then have all. Raises InputError as `configuration` does.
+    """
+    searched = study.seeds[:1] if study.confirm else study.seeds
+    crossed = [(point, seed) for point in points(study) for seed in searched]
+    crossed += [(point, seed) for point in study.confirmed for seed in study.seeds]
     found: dict[str, TrialConfig] = {}
-    for values in itertools.product(*study.axes.values()):
-        for seed in study.seeds:
-            point = {**dict(zip(study.axes, values, strict=True)), "seed": seed}
-            config = canonical(with_values(study.base, point, f"study {study.name}"))
-            found.setdefault(config.model_dump_json(), config)
+    for point, seed in crossed:
+        config = configuration(study, point, seed)
+        found.setdefault(config.model_dump_json(), config)
     return list(found.values())
 
 
-GROWING = ("axes", "seeds", "tasks")
+GROWING = ("axes", "samples", "seeds", "confirm", "proposed", "confirmed")
 FREE = ("resources", "evaluation", "id")
 
 
-def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """A study may gain axis values, seeds and tasks. Raises InputError with every other difference.
+def stored_study(definition: dict[str, Any]) -> Study:
+    """The study that STUDY.json holds; fields that came later stand at their defaults."""
+    fields = {name: value for name, value in definition.items() if name in Study.model_fields}
+    return parse(Study, fields, "STUDY.json")
 
-    Both are definitions as STUDY.json holds them. The accepted one is read as a Study first, so
-    that a field which came later stands there at its default. A phantom is only a way to frames:
-    where these are the same, it may differ.
+
+def with_stored_points(study: Study, definition: dict[str, Any]) -> Study:
+    """The study with the points that STUDY.json has beside the recipe's."""
+    stored = stored_study(definition)
+    lists = {
+        "proposed": _joined(stored.proposed, study.proposed),
+        "confirmed": _joined(stored.confirmed, study.confirmed),
+    }
+    return with_values(study, lists, f"study {study.name}")
+
+
+def _joined(first: list[Point], second: list[Point]) -> list[Point]:
+    return [*first, *(point for point in second if point not in first)]
+
+
+def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """A study may gain axis values, samples, seeds, points and tasks; it may lose no trial.
+
+    Raises InputError with every other difference. Both are definitions as STUDY.json holds them. A
+    phantom is only a way to frames: where these are the same, it may differ.
     """
-    fields = {name: value for name, value in accepted.items() if name in Study.model_fields}
-    read = parse(Study, fields, "STUDY.json").model_dump(mode="json")
-    accepted = {**read, "packs": accepted["packs"]}
+    old, new = stored_study(accepted), stored_study(wanted)
+    grown = _keeps_trials(old, new)
+    accepted = {**old.model_dump(mode="json"), "packs": accepted["packs"]}
     # Another view size brings another pack, the same size must not.
     packs = {size: wanted["packs"].get(size, pack) for size, pack in accepted["packs"].items()}
     wanted = {**wanted, "packs": packs}
     free = {*FREE, "phantom"} if packs == accepted["packs"] else {*FREE}
+    if grown:
+        free |= {*GROWING}
+    if all(task in wanted["tasks"] for task in accepted["tasks"]):
+        free.add("tasks")
     differences = []
     for name in sorted({*accepted, *wanted} - free):
-        old, new = accepted.get(name), wanted.get(name)
-        if name in GROWING and _grown(old, new):
-            continue
-        if old != new:
-            differences += _differences(name, old, new)
+        if accepted.get(name) != wanted.get(name):
+            differences += _differences(name, accepted.get(name), wanted.get(name))
     if differences:
         shown = "; ".join(differences[:5])
         raise InputError(
@@ -161,10 +221,10 @@ def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
         )
 
 
-def _grown(old: Any, new: Any) -> bool:
-    if isinstance(old, dict):
-        return set(old) == set(new) and all(_grown(old[axis], new[axis]) for axis in old)
-    return all(value in new for value in old)
+def _keeps_trials(old: Study, new: Study) -> bool:
+    there = {config.model_dump_json() for config in expand(new)}
+    kept = all(config.model_dump_json() in there for config in expand(old))
+    return kept and set(old.axes) == set(new.axes)
 
 
 def _differences(name: str, old: Any, new: Any) -> list[str]:

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 from awcl.config import TrialConfig, flat, with_values
 from awcl.errors import InputError
 from awcl.pretrain.trial import trial_key
-from awcl.study.space import EarlyStopping, Resources, Study, check_growth, expand
+from awcl.study.space import (
+    EarlyStopping,
+    Resources,
+    Study,
+    check_growth,
+    expand,
+    points,
+    with_stored_points,
+)
 
 BASE = TrialConfig()
 
@@ -19,7 +27,7 @@ def study(**values) -> Study:
     return Study(**{"name": "s", **values})
 
 
-def points(made: Study) -> list[tuple]:
+def points_of(made: Study) -> list[tuple]:
     """(ratio, granularity, temperature, seed) of each trial, in order."""
     return [
         (c.anatomy.ratio, c.anatomy.granularity, c.pretrain.temperature, c.seed)
@@ -27,12 +35,17 @@ def points(made: Study) -> list[tuple]:
     ]
 
 
+def drawn(**axis) -> dict:
+    """A search over one range."""
+    return {"axes": {"pretrain.lr": axis}, "sampler": "random", "samples": 3}
+
+
 def test_axes_are_crossed_with_each_other_and_with_every_seed_in_order():
     made = study(
         axes={"anatomy.granularity": ["coarse", "fine"], "pretrain.temperature": [0.1, 0.5]},
         seeds=[3, 1],
     )
-    assert points(made) == [
+    assert points_of(made) == [
         (1.0, granularity, temperature, seed)
         for granularity in ("coarse", "fine")
         for temperature in (0.1, 0.5)
@@ -42,14 +55,14 @@ def test_axes_are_crossed_with_each_other_and_with_every_seed_in_order():
 
 def test_ratio_0_is_one_trial_for_all_granularities():
     made = study(axes={"anatomy.granularity": ["coarse", "fine"], "anatomy.ratio": [0, 0.5, 1]})
-    found = points(made)
+    found = points_of(made)
     assert len(found) == 5
     assert [p for p in found if p[0] == 0] == [(0.0, "fine", 0.1, 0)]
     assert expand(made)[0].pretrain.positives == "self"
 
 
 def test_without_axes_there_is_one_trial_a_seed():
-    assert points(study(seeds=[0, 1])) == [(1.0, "fine", 0.1, 0), (1.0, "fine", 0.1, 1)]
+    assert points_of(study(seeds=[0, 1])) == [(1.0, "fine", 0.1, 0), (1.0, "fine", 0.1, 1)]
 
 
 @given(
@@ -69,9 +82,53 @@ def test_every_combination_is_there_once_and_the_same_twice(ratios, granularitie
         for ratio, granularity, seed in itertools.product(ratios, granularities, seeds)
     }
     assert len(found) == len(wanted)
-    assert set(points(made)) == wanted
+    assert set(points_of(made)) == wanted
     keys = {trial_key(config, "pack", "taxonomy") for config in found}
     assert len(keys) == len(found)
+
+
+TEMPERATURES = {"low": 0.05, "high": 1, "log": True}
+SEARCH = {
+    "axes": {"anatomy.ratio": [0, 0.5, 1], "pretrain.temperature": TEMPERATURES},
+    "sampler": "sobol",
+    "samples": 5,
+}
+
+
+def test_points_that_are_drawn_are_crossed_with_every_seed_and_the_same_twice():
+    made = study(**SEARCH, seeds=[0, 1])
+    again = Study.model_validate_json(made.model_dump_json())
+    assert made == again and made.model_dump_json() == again.model_dump_json()
+    found = expand(made)
+    assert found == expand(again)
+    drawn = [(c.anatomy.ratio, c.pretrain.temperature) for c in found]
+    assert len(found) == 10 and drawn[0::2] == drawn[1::2] and len(set(drawn)) == 5
+    assert all(0.05 <= temperature <= 1 for _, temperature in drawn)
+    more = expand(study(**{**SEARCH, "samples": 9}, seeds=[0, 1]))
+    assert more[:10] == found and len(more) == 18
+
+
+def test_points_that_are_drawn_twice_are_one_trial():
+    assert len(expand(study(axes={"anatomy.ratio": [0, 1]}, sampler="random", samples=20))) == 2
+
+
+def test_proposed_points_follow_those_of_the_sampler_and_are_no_trial_of_their_own_twice():
+    axes = {"anatomy.ratio": [0.5, 1], "pretrain.temperature": [0.1]}
+    new = {"anatomy.ratio": 1, "pretrain.temperature": 0.1}
+    assert len(expand(study(axes=axes, proposed=[new]))) == 2
+    made = study(**SEARCH, proposed=[{"anatomy.ratio": 1, "pretrain.temperature": 0.7}])
+    last = expand(made)[-1]
+    assert len(expand(made)) == 6 and last.pretrain.temperature == 0.7
+
+
+def test_a_search_runs_on_the_first_seed_and_what_is_confirmed_on_all():
+    axes = {"pretrain.temperature": [0.1, 0.5, 0.9]}
+    values = {"axes": axes, "seeds": [3, 0, 1], "confirm": 2}
+    assert [p[2:] for p in points_of(study(**values))] == [(0.1, 3), (0.5, 3), (0.9, 3)]
+    chosen = [{"pretrain.temperature": 0.9}, {"pretrain.temperature": 0.1}]
+    assert [p[2:] for p in points_of(study(**values, confirmed=chosen))] == [
+        (0.1, 3), (0.5, 3), (0.9, 3), (0.9, 0), (0.9, 1), (0.1, 0), (0.1, 1),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -86,6 +143,18 @@ def test_every_combination_is_there_once_and_the_same_twice(ratios, granularitie
         ({"name": "../up"}, "name"),
         ({"tasks": ["plane"]}, "task 'plane': choose one of planes"),
         ({"axes": {"pretrain.workers": [3]}}, "batch 64 cannot be shared by 3 workers"),
+        ({"axes": {"pretrain.lr": TEMPERATURES}}, "axis pretrain.lr is a range; it needs sampler"),
+        ({"axes": {"pretrain.lr": 0.1}}, "axis pretrain.lr is 0.1; give a list of values, or a r"),
+        ({"samples": 4}, "samples 4: a grid is all combinations"),
+        ({**SEARCH, "samples": 0}, "sampler 'sobol' draws `samples` points; say how many"),
+        ({**SEARCH, "axes": {}}, "sampler 'sobol' draws from axes; there are none"),
+        (drawn(low=1, high=0.5), "axis pretrain.lr: low 1 is not below high 0.5"),
+        (drawn(low=0, high=1, log=True), "axis pretrain.lr: a logarithmic scale begins above 0"),
+        (drawn(low=0.5, high=2, integer=True), "axis pretrain.lr: 0.5 to 2 are not both integers"),
+        (drawn(lo=0.5, high=2), "axis pretrain.lr: low: Field required"),
+        (drawn(low=-1, high=-0.5), "pretrain.lr -0."),
+        ({"confirm": 1}, "confirm 1: there is no seed but the first; list more"),
+        ({"proposed": [{"anatomy.ratio": 1}]}, "point {'anatomy.ratio': 1} has not one value of"),
         ({"phantom": {"scans": 0}}, "phantom.scans"),
         ({"phantom": {"scans": 5, "size": 8}}, "phantom: size 8: between 32 and 2048 is needed"),
     ],
@@ -163,6 +232,8 @@ def stored(made: Study, **packs) -> dict:
 
 
 FIRST = {"axes": {"anatomy.ratio": [0, 1]}, "seeds": [0], "tasks": ["planes"]}
+POINT = {"anatomy.ratio": 1, "pretrain.temperature": 0.7}
+OTHER_POINT = {"anatomy.ratio": 0, "pretrain.temperature": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -177,6 +248,68 @@ FIRST = {"axes": {"anatomy.ratio": [0, 1]}, "seeds": [0], "tasks": ["planes"]}
 )
 def test_axis_values_seeds_and_tasks_may_grow_and_resources_change(values):
     check_growth(stored(study(**FIRST)), stored(study(**{**FIRST, **values})))
+
+
+@pytest.mark.parametrize(
+    ("before", "values"),
+    [
+        (SEARCH, {"samples": 6}),
+        (SEARCH, {"proposed": [POINT]}),
+        ({**SEARCH, "proposed": [POINT]}, {"proposed": [OTHER_POINT, POINT]}),
+        (SEARCH, {"seeds": [0, 1], "confirm": 2}),
+        ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"confirm": 3}),
+        ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"confirm": 1, "seeds": [0, 2, 1]}),
+        ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"confirm": 0}),
+    ],
+)
+def test_a_search_may_gain_trials(before, values):
+    check_growth(stored(study(**before)), stored(study(**{**before, **values})))
+
+
+@pytest.mark.parametrize(
+    ("before", "values", "said"),
+    [
+        (SEARCH, {"samples": 4}, "samples was 5, now 4"),
+        (SEARCH, {"sampler": "random"}, "sampler was 'sobol', now 'random'"),
+        (
+            SEARCH,
+            {"axes": {**SEARCH["axes"], "anatomy.ratio": [0, 0.3, 0.5, 1]}},
+            "axes.anatomy.ratio was [0, 0.5, 1], now [0, 0.3, 0.5, 1]",
+        ),
+        (
+            SEARCH,
+            {"axes": {**SEARCH["axes"], "pretrain.temperature": {**TEMPERATURES, "high": 2}}},
+            "axes.pretrain.temperature.high was 1.0, now 2.0",
+        ),
+        ({**SEARCH, "proposed": [POINT]}, {"proposed": [OTHER_POINT]}, "proposed was [{'anatomy"),
+        ({**SEARCH, "seeds": [0, 1]}, {"confirm": 2}, "confirm was 0, now 2"),
+        (
+            {**SEARCH, "seeds": [0, 1], "confirm": 2},
+            {"seeds": [1, 0]},
+            "seeds was [0, 1], now [1, 0]",
+        ),
+        (FIRST, {"axes": {**FIRST["axes"], "pretrain.lr": [0.001]}}, "axes.pretrain.lr was None"),
+    ],
+)
+def test_a_search_that_would_lose_a_trial_is_refused_with_the_difference(before, values, said):
+    with pytest.raises(InputError) as caught:
+        check_growth(stored(study(**before)), stored(study(**{**before, **values})))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_definition_of_before_there_were_samplers_is_accepted_and_its_trials_are_the_same():
+    old = stored(study(**FIRST))
+    for name in ("sampler", "samples", "confirm", "proposed", "confirmed"):
+        del old[name]
+    check_growth(old, stored(study(**FIRST)))
+    assert with_stored_points(study(**FIRST), old) == study(**FIRST)
+
+
+def test_points_that_are_stored_belong_to_the_study_that_a_recipe_gives():
+    there = stored(study(**SEARCH, proposed=[POINT]))
+    assert points(with_stored_points(study(**SEARCH), there))[5:] == [POINT]
+    recipe = study(**SEARCH, proposed=[OTHER_POINT, POINT])
+    assert with_stored_points(recipe, there).proposed == [POINT, OTHER_POINT]
 
 
 @pytest.mark.parametrize(
