@@ -167,13 +167,16 @@ def _study_parsers(actions: Any) -> None:
         ("run", commands.study_run, "run what is pending; running again is how a study resumes"),
         ("evaluate", commands.study_evaluate, "complete missing evaluations of finished trials"),
         ("status", commands.study_status, "the table of trials, as stored"),
+        ("propose", commands.study_propose, "append configurations, learnt from finished trials"),
         ("sync", commands.study_sync, "write what is stored to MLflow, also into an empty one"),
     ):
-        example = f"awcl study {name} planes" + " --frames clean.parquet" * (name == "run")
-        c = _command(studies, name, run, summary, example)
+        rest = {"run": " --frames clean.parquet", "propose": " 8"}.get(name, "")
+        c = _command(studies, name, run, summary, f"awcl study {name} planes{rest}")
         c.add_argument("name", metavar="NAME_OR_FILE")
+        if name == "propose":
+            c.add_argument("count", metavar="N", type=int, help="how many")
         c.add_argument("--storage", default="results", metavar="DIR", help="default ./results")
-        if name != "status":
+        if name not in ("status", "propose"):
             c.add_argument("--tracking", metavar="URI", help="MLflow; default SQLite in storage")
         if name in ("run", "evaluate"):
             c.add_argument("--frames", metavar="FRAMES.parquet")

@@ -207,6 +207,21 @@ def study_status(options: argparse.Namespace) -> int:
     return 0
 
 
+def study_propose(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from awcl.study.propose import STARTUP, propose
+
+    folder = _stored_study(options)
+    with folder.only_driver():
+        points, learnt_from = propose(folder, options.count)
+    print(pd.DataFrame(points).to_string(index=False))
+    at_random = f"; below {STARTUP} they are random draws" if learnt_from < STARTUP else ""
+    print(f"{len(points)} configurations appended, learnt from {learnt_from} finished{at_random}")
+    print(f"`awcl study run {options.name}` trains them")
+    return 0
+
+
 def study_sync(options: argparse.Namespace) -> int:
     from awcl.tracking import Tracker
 

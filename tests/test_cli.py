@@ -19,6 +19,7 @@ from awcl.__main__ import main
 from awcl.data import videos
 from awcl.data.table import FrameTable
 from awcl.records import StudyFolder, newest_checkpoint
+from awcl.study.space import Study, expand
 from awcl.taxonomy import Taxonomy
 
 Told = namedtuple("Told", "code out err")
@@ -463,7 +464,34 @@ def test_a_study_that_is_none_or_has_no_frames_is_refused(awcl, tmp_path, monkey
     refused(awcl("study", "run", "planes", "--as", "../up"), "--as: name '../up'")
     refused(awcl("study", "status", "planes"), "results/planes: no study is stored here")
     refused(awcl("study", "sync", "planes"), "no study is stored here")
+    refused(awcl("study", "propose", "planes", 2), "no study is stored here")
     assert files(tmp_path) == set()
+
+
+def test_proposals_are_appended_and_shown_as_a_table(awcl, tmp_path):
+    axes = {"pretrain.lr": {"low": 0.001, "high": 0.1, "log": True}, "anatomy.ratio": [0.5, 1]}
+    study = Study(name="s", axes=axes, sampler="sobol", samples=4)
+    folder = StudyFolder(tmp_path / "s")
+    folder.accept({**study.model_dump(mode="json"), "packs": {}, "id": "1"})
+    refused(awcl("study", "propose", "s", 2, "--storage", tmp_path), "no trial ran to its full")
+    for number, config in enumerate(expand(study)):
+        trial = folder.trial(f"{number}")
+        trial.write_about({"key": trial.key, "config": config.model_dump(mode="json")})
+        trial.append_history({"epoch": 1, "val/proxy": 0.1 * number})
+        trial.write_done("finished", epoch=1)
+    told = awcl("study", "propose", "s", 2, "--storage", tmp_path)
+    assert told.code == 0 and told.err == ""
+    head, *rows, said, then = told.out.splitlines()
+    assert head.split() == ["pretrain.lr", "anatomy.ratio"]
+    assert (
+        said == "2 configurations appended, learnt from 4 finished; below 10 they are random draws"
+    )
+    assert then == "`awcl study run s` trains them"
+    proposed = [list(point.values()) for point in folder.definition["proposed"]]
+    assert [[float(cell) for cell in row.split()] for row in rows] == proposed
+    with folder.only_driver():
+        told = awcl("study", "propose", "s", 2, "--storage", tmp_path)
+    refused(told, "another process is running this study")
 
 
 def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path):
@@ -478,7 +506,7 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
 @pytest.mark.parametrize(
     "command",
     ["frames", "phantom", "audit", "pack", "pretrain", "evaluate"]
-    + [f"study {action}" for action in ("run", "status", "evaluate", "sync")],
+    + [f"study {action}" for action in ("run", "status", "evaluate", "propose", "sync")],
 )
 def test_every_command_has_help_with_an_example(awcl, command):
     told = awcl(*command.split(), "--help")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awcl import hashing
-from awcl.config import TrialConfig
+from awcl.config import TrialConfig, with_values
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
 from awcl.data.table import FrameTable
@@ -21,7 +21,8 @@ from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
 from awcl.records import StudyFolder, TrialFolder, checkpoint_digest
-from awcl.study.space import Study, check_growth, expand
+from awcl.study.sampling import Point
+from awcl.study.space import Study, check_growth, expand, with_stored_points
 from awcl.taxonomy import Taxonomy
 
 
@@ -66,6 +67,10 @@ class Plan:
         """Every trial ended well, and is evaluated."""
         return not self.pending and next(self.missing_evaluations(), None) is None
 
+    def searched(self, trial: Trial) -> bool:
+        """Whether it belongs to the search, and does not only confirm what that found."""
+        return not self.study.confirm or trial.config.seed == self.study.seeds[0]
+
     def missing_evaluations(self) -> Iterator[Evaluation]:
         """Over finished and stopped trials alike, what is not evaluated yet."""
         for trial in self.trials:
@@ -87,23 +92,38 @@ class Plan:
 def make_plan(study: Study, frames: Path, storage: Path, packs: Path | None = None) -> Plan:
     """Packs the frames and checks every trial and task against them; `held` then takes its folder.
 
-    Raises InputError for what is wrong before anything is run; nothing is stored then but packs.
+    Points that the folder holds beside the recipe's belong to it. Raises InputError for what is
+    wrong before anything is run; nothing is stored then but packs.
     """
     folder = StudyFolder(storage_folder(storage) / study.name)
+    if folder.definition is not None:
+        study = with_stored_points(study, folder.definition)
     table = FrameTable.read(frames, Taxonomy.load(study.base.anatomy.taxonomy))
-    configs = expand(study)
-    sizes = sorted({config.data.size for config in configs})
+    sizes = sorted({config.data.size for config in expand(study)})
     packs_folder = packs or folder.path.parent / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
+    plan = Plan(study, folder, _trials(study, folder, by_size))
+    _check(plan)
+    return plan
+
+
+def with_confirmed(plan: Plan, points: list[Point]) -> Plan:
+    """The plan with these points on every seed, stored. The caller holds the study."""
+    study = with_values(plan.study, {"confirmed": points}, f"study {plan.study.name}")
+    by_size = {trial.pack.size: trial.pack for trial in plan.trials}
+    grown = Plan(study, plan.folder, _trials(study, plan.folder, by_size))
+    _take_folder(grown)
+    return grown
+
+
+def _trials(study: Study, folder: StudyFolder, by_size: dict[int, FramePack]) -> list[Trial]:
     trials = []
-    for config in configs:
+    for config in expand(study):
         pack = by_size[config.data.size]
         taxonomy = Taxonomy.load(config.anatomy.taxonomy)
         key = trial_key(config, pack.digest, taxonomy.digest)
         trials.append(Trial(folder.trial(key), config, pack))
-    plan = Plan(study, folder, trials)
-    _check(plan)
-    return plan
+    return trials
 
 
 def _check(plan: Plan) -> None:
