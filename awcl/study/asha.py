@@ -38,10 +38,12 @@ class Asha:
     """Decides at epochs grace x reduction^k. Higher values are better.
 
     decisions: (key, epoch) -> what was decided; a decision once made stands, also after a restart.
+    exempt: keys of trials that are never decided on.
     """
 
     grace: int
     reduction: int
+    exempt: frozenset[str] = frozenset()
     decisions: dict[tuple[str, int], Decision] = field(default_factory=dict)
 
     def rungs(self, epochs: int) -> list[int]:
@@ -58,7 +60,7 @@ class Asha:
 
     def decide(self, key: str, epoch: int, value: float, epochs: int) -> Decision | None:
         """The decision on a trial of so many epochs at one of them; None where that is no rung."""
-        if epoch not in self.rungs(epochs):
+        if key in self.exempt or epoch not in self.rungs(epochs):
             return None
         if (key, epoch) not in self.decisions:
             at_rung = [made for made in self.decisions.values() if made.epoch == epoch]

@@ -7,6 +7,7 @@ scheduler's state and starts over where its snapshot is damaged.
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from ray import tune
@@ -14,6 +15,7 @@ from ray import tune
 from awcl.study import driver, stopping, worker
 from awcl.study.asha import Asha
 from awcl.study.cluster import drivers_ask_for, fitting, ray_session, slots
+from awcl.study.confirming import confirmed
 from awcl.study.evaluating import Evaluations
 from awcl.study.plan import Plan
 from awcl.study.progress import Bar, Course, Progress, goes_on
@@ -29,6 +31,7 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     """
     plan.folder.catch_up()
     stopping.close_what_ended(plan)
+    plan = confirmed(plan)
     stages.begin("mlflow", f"writing to {tracker.uri}")
     tracker.sync()
     if plan.done:
@@ -38,6 +41,7 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     try:
         with ray_session(stages):
             _work(plan, tracker, stages)
+            _confirm(plan, tracker, stages)
     finally:
         stages.begin("mlflow", "writing what is left")
         tracker.sync()
@@ -77,6 +81,15 @@ def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:
         stages.begin("evaluation", status=bar.status)
         evaluations.finish()
     evaluations.tell_failed()
+
+
+def _confirm(plan: Plan, tracker: Tracker, stages: Stages) -> None:
+    """Runs what the end of the search adds; what failed in the search is not tried again now."""
+    grown = confirmed(plan)
+    before = {trial.key for trial in plan.trials}
+    further = [trial for trial in grown.trials if trial.key not in before]
+    if further:
+        _work(replace(grown, trials=further), tracker, stages)
 
 
 def _evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:

@@ -9,12 +9,14 @@ def restored(plan: Plan) -> Asha | None:
     """Rungs as the study left them: from the decisions, each with the values it was made on.
 
     Epochs that were stored but not decided (the driver died in between) are decided now, in the
-    order in which they came. None where the study stops nothing early.
+    order in which they came. Trials that confirm what a search found are never stopped. None where
+    the study stops nothing early.
     """
     stopping = plan.study.early_stopping
     if stopping is None:
         return None
-    asha = Asha(stopping.grace, stopping.reduction)
+    confirming = frozenset(trial.key for trial in plan.trials if not plan.searched(trial))
+    asha = Asha(stopping.grace, stopping.reduction, exempt=confirming)
     for made in plan.folder.decisions():
         asha.restore(Decision(**made))
     rows = [(row, trial) for trial in plan.trials for row in trial.folder.history()]

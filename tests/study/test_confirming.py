@@ -1,0 +1,117 @@
+"""Which points of a search run on all seeds: chosen once, when it is over, from full budgets."""
+
+import pytest
+
+from awcl.study import stopping
+from awcl.study.confirming import confirmed
+from awcl.study.plan import held, make_plan
+from awcl.study.space import EarlyStopping
+
+
+@pytest.fixture
+def plan(tiny_study, tiny_frames, tmp_path):
+    """plan(temperatures, ...): the plan of a search over them, in its folder."""
+
+    def make(temperatures, seeds=(0, 1, 2), confirm=2):
+        values = {
+            "axes": {"pretrain.temperature": temperatures},
+            "seeds": list(seeds),
+            "confirm": confirm,
+            "early_stopping": EarlyStopping(grace=1, reduction=2),
+        }
+        with held(make_plan(tiny_study.model_copy(update=values), tiny_frames, tmp_path)) as plan:
+            return plan
+
+    return make
+
+
+def end(trial, proxy, outcome="finished", epoch=2):
+    trial.folder.append_history({"epoch": epoch, "time": 1.0, "val/proxy": proxy})
+    trial.folder.write_done(outcome, epoch=epoch)
+
+
+def shown(trials):
+    return [(trial.config.pretrain.temperature, trial.config.seed) for trial in trials]
+
+
+def chosen(plan):
+    return [point["pretrain.temperature"] for point in plan.folder.definition["confirmed"]]
+
+
+def test_the_best_that_ran_to_the_full_budget_run_on_all_other_seeds(plan):
+    first = plan([0.1, 0.2, 0.3, 0.4])
+    assert shown(first.trials) == [(0.1, 0), (0.2, 0), (0.3, 0), (0.4, 0)]
+    for trial, proxy in zip(first.trials[:3], (0.5, 0.7, 0.6), strict=True):
+        end(trial, proxy)
+    assert confirmed(first) is first, "the search is not over"
+    end(first.trials[3], 0.99, "stopped", epoch=1)
+    after = confirmed(first)
+    assert chosen(first) == [0.2, 0.3]
+    assert shown(after.pending) == [(0.2, 1), (0.2, 2), (0.3, 1), (0.3, 2)]
+    assert {trial.key for trial in after.trials} == {t.key for t in first.folder.trials()}
+
+
+def test_a_choice_stands(plan):
+    """A restart does not choose again, whatever confirming showed, nor does a search that grew."""
+    first = plan([0.1, 0.2, 0.3])
+    for trial, proxy in zip(first.trials, (0.5, 0.7, 0.6), strict=True):
+        end(trial, proxy)
+    after = confirmed(first)
+    for trial in after.pending:
+        end(trial, 0.01)
+    assert confirmed(after) is after
+    again = plan([0.1, 0.2, 0.3])
+    assert shown(again.trials) == shown(after.trials) and not again.pending
+    grown = plan([0.1, 0.2, 0.3, 0.4])
+    end(grown.pending[0], 0.95)
+    assert confirmed(grown) is grown
+    assert chosen(grown) == [0.2, 0.3]
+
+
+def test_a_larger_number_adds_the_next_best(plan):
+    first = plan([0.1, 0.2, 0.3], confirm=1)
+    for trial, proxy in zip(first.trials, (0.5, 0.7, 0.6), strict=True):
+        end(trial, proxy)
+    for trial in confirmed(first).pending:
+        end(trial, 0.01)
+    confirmed(plan([0.1, 0.2, 0.3], confirm=2))
+    assert chosen(first) == [0.2, 0.3]
+
+
+def test_a_failed_trial_holds_up_no_choice_and_fewer_than_asked_are_all(plan):
+    first = plan([0.1, 0.2], confirm=5)
+    end(first.trials[0], 0.5, "failed")
+    end(first.trials[1], 0.4)
+    after = confirmed(first)
+    assert chosen(first) == [0.2]
+    assert confirmed(after) is after
+
+
+def test_where_none_ran_to_the_full_budget_or_none_are_asked_for_nothing_is_chosen(plan):
+    first = plan([0.1, 0.2])
+    for trial in first.trials:
+        end(trial, 0.5, "stopped", epoch=1)
+    assert confirmed(first) is first
+
+
+def test_without_confirming_every_point_runs_on_every_seed(plan):
+    every = plan([0.1, 0.2], confirm=0)
+    assert len(every.trials) == 6
+    for trial in every.trials:
+        end(trial, 0.5)
+    assert confirmed(every) is every
+
+
+def test_what_confirms_is_never_stopped_and_moves_no_rung(plan):
+    first = plan([0.1, 0.2, 0.3], confirm=1)
+    for trial, proxy in zip(first.trials, (0.5, 0.6, 0.7), strict=True):
+        trial.folder.append_history({"epoch": 1, "time": proxy, "val/proxy": proxy})
+        end(trial, proxy)
+    after = confirmed(first)
+    decided = stopping.restored(after).decisions
+    for trial in after.pending:
+        trial.folder.append_history({"epoch": 1, "time": 2.0, "val/proxy": 0.0})
+    asha = stopping.restored(after)
+    assert asha.decisions == decided and len(decided) == 3
+    for trial in after.pending:
+        assert stopping.decide(asha, after.folder, trial, 1, 0.0) is None
