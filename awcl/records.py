@@ -3,7 +3,8 @@
 STORAGE/<study>/
   STUDY.json  frames.parquet  decisions.jsonl  timings.jsonl
   trials/<key>/ TRIAL.json  starts.jsonl  history.jsonl  DONE.json
-    train/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
+    train/**/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
+    train/epoch_0007_step_00150/    partial: made within epoch 8, on notice of the machine's end
     eval/<task>-<hash>/{EVAL.json, predictions.parquet}
 STORAGE/packs/<digest>/
 STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
@@ -41,9 +42,9 @@ ENCODER, STATE, HISTORY, COMPLETE = (
 # --- checkpoints -----------------------------------------------------------------------------
 
 
-def checkpoint_name(epoch: int) -> str:
-    """The folder of the checkpoint after this many epochs."""
-    return f"epoch_{epoch:04d}"
+def checkpoint_name(epoch: int, step: int = 0) -> str:
+    """The folder of the checkpoint after this many epochs, and as many steps of the next one."""
+    return f"epoch_{epoch:04d}_step_{step:05d}" if step else f"epoch_{epoch:04d}"
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -78,23 +79,57 @@ def why_incomplete(checkpoint: Path) -> str | None:
 
 
 def checkpoint_epoch(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("epoch_"))
+    """How many whole epochs it was made after."""
+    return _place(checkpoint)[0]
 
 
-def newest_checkpoint(run: Path, after: int = 0, up_to: float = math.inf) -> Path | None:
+def _place(checkpoint: Path) -> tuple[int, int]:
+    """Where in a run it was made: whole epochs, steps of the next one."""
+    epoch, _, step = checkpoint.name.removeprefix("epoch_").partition("_step_")
+    return int(epoch), int(step or 0)
+
+
+def _is_partial(checkpoint: Path) -> bool:
+    return _place(checkpoint)[1] > 0
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """Every checkpoint under a run's folder, complete or not, oldest first."""
+    return sorted((path for path in run.glob("**/epoch_*") if path.is_dir()), key=_place)
+
+
+def newest_checkpoint(
+    run: Path, after: int = -1, up_to: float = math.inf, partial: bool = False
+) -> Path | None:
     """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
 
     Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
+    partial: those made within an epoch count too. A run goes on from them; nothing else reads them.
     """
-    found = [path for path in run.glob("**/epoch_*") if path.is_dir()]
-    for checkpoint in sorted(found, key=checkpoint_epoch, reverse=True):
-        if not after < checkpoint_epoch(checkpoint) <= up_to:
+    for checkpoint in reversed(_checkpoints(run)):
+        epoch, step = _place(checkpoint)
+        if not after < epoch <= up_to or (step and not partial):
             continue
         reason = why_incomplete(checkpoint)
         if reason is None:
             return checkpoint
         warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
     return None
+
+
+def prune_checkpoints(run: Path, keep: int, up_to: float = math.inf) -> None:
+    """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
+    remove_partial(run, up_to)
+    whole = [path for path in _checkpoints(run) if not _is_partial(path)]
+    for old in [path for path in whole if checkpoint_epoch(path) <= up_to][:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_partial(run: Path, up_to: float) -> None:
+    """Removes partial checkpoints of epochs up to this one, which has a whole one by now."""
+    for old in _checkpoints(run):
+        if _is_partial(old) and checkpoint_epoch(old) < up_to:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def checkpoint_digest(checkpoint: Path) -> str:
@@ -202,9 +237,7 @@ class TrialFolder:
 
     def prune(self, keep: int) -> None:
         """Removes all but the newest checkpoints, also those of earlier launches."""
-        found = [path for path in self.train.glob("**/epoch_*") if path.is_dir()]
-        for old in sorted(found, key=checkpoint_epoch)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        prune_checkpoints(self.train, keep)
 
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""

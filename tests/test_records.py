@@ -13,9 +13,9 @@ from awcl.files import write_json
 from awcl.records import StudyFolder, TrialFolder
 
 
-def checkpoint(run, epoch: int, epochs=None):
+def checkpoint(run, epoch: int, epochs=None, step: int = 0):
     """A complete checkpoint with a history of `epochs` (default: all up to `epoch`)."""
-    folder = run / records.checkpoint_name(epoch)
+    folder = run / records.checkpoint_name(epoch, step)
     folder.mkdir(parents=True)
     (folder / records.ENCODER).write_bytes(b"weights of epoch %d" % epoch)
     (folder / records.STATE).write_bytes(b"state")
@@ -83,6 +83,37 @@ def test_the_newest_is_found_whichever_launch_wrote_it(tmp_path):
 
 def test_no_checkpoint_is_none(tmp_path):
     assert records.newest_checkpoint(tmp_path / "absent") is None
+
+
+def test_a_partial_checkpoint_is_the_newest_only_for_a_run_that_goes_on(tmp_path):
+    """It stands between whole epochs, also where folders would sort otherwise."""
+    launch, partial = tmp_path / "launch", True
+    begun = checkpoint(tmp_path, 0, step=10)
+    assert records.newest_checkpoint(tmp_path) is None
+    assert records.newest_checkpoint(tmp_path, partial=partial) == begun
+    sixth = checkpoint(launch, 6)
+    early, late = (checkpoint(tmp_path, 6, step=step) for step in (90_000, 100_000))
+    assert records.newest_checkpoint(tmp_path) == sixth
+    assert records.newest_checkpoint(tmp_path, partial=partial) == late
+    assert [records.checkpoint_epoch(path) for path in (sixth, early, begun)] == [6, 6, 0]
+    cut(late / records.STATE)
+    with pytest.warns(UserWarning, match="epoch_0006_step_100000 is set aside"):
+        assert records.newest_checkpoint(tmp_path, partial=partial) == early
+    assert records.newest_checkpoint(tmp_path) == sixth
+    seventh = checkpoint(launch, 7)
+    assert records.newest_checkpoint(tmp_path, partial=partial) == seventh
+    assert records.newest_checkpoint(tmp_path, up_to=6) == sixth
+
+
+def test_what_is_evaluated_and_caught_up_with_are_whole_epochs(tmp_path):
+    trial = TrialFolder(tmp_path)
+    whole = checkpoint(trial.train / "launch", 2)
+    checkpoint(trial.train, 2, step=10)
+    trial.catch_up()
+    assert [row["epoch"] for row in trial.history()] == [1, 2]
+    assert trial.checkpoint() == whole
+    trial.write_done("stopped", epoch=2)
+    assert trial.checkpoint() == whole
 
 
 def test_the_digest_is_of_the_weights_alone(tmp_path):
@@ -221,5 +252,11 @@ def test_pruning_keeps_the_newest_of_all_launches(tmp_path):
     for launch, epochs in (("a", (1, 2)), ("b", (3, 10))):
         for epoch in epochs:
             (trial.train / launch / records.checkpoint_name(epoch)).mkdir(parents=True)
+    for epoch, step in ((3, 10), (10, 10), (10, 20)):
+        (trial.train / records.checkpoint_name(epoch, step)).mkdir()
+    records.remove_partial(trial.train, up_to=10)
+    partial = ["epoch_0010_step_00010", "epoch_0010_step_00020"]
+    assert sorted(p.name for p in trial.train.glob("epoch_*")) == partial
     trial.prune(2)
     assert sorted(p.name for p in trial.train.glob("*/*")) == ["epoch_0003", "epoch_0010"]
+    assert not list(trial.train.glob("epoch_*"))

@@ -50,8 +50,9 @@ class Feed:
             generator=torch.Generator(),  # else it draws from the global one, which training uses
         )
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        self.keys.epoch = epoch
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches from a step on; no view of the steps before it is made."""
+        self.keys.epoch, self.keys.first_step = epoch, first_step
         yield from self.loader
 
 
@@ -59,19 +60,19 @@ class _Keys:
     """Lists of keys (epoch, frame numbers, draw): all that a view depends on travels in the key."""
 
     def __init__(self, batches: Batches, rank: int, world: int):
-        self.batches, self.epoch = batches, 0
+        self.batches, self.epoch, self.first_step = batches, 0, 0
         share = batches.batch // world
         self.slice = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
-        return self.batches.steps
+        return self.batches.steps - self.first_step
 
     def __iter__(self) -> Iterator[list[_Key]]:
         frames = self.batches.epoch(self.epoch)
         if frames.ndim == 2:
             frames = frames[:, :, None]
         draws = occurrences(frames[:, :, 0])
-        for step in range(len(frames)):
+        for step in range(self.first_step, len(frames)):
             mine = zip(frames[step, self.slice].tolist(), draws[step, self.slice], strict=True)
             yield [(self.epoch, item, int(draw)) for item, draw in mine]
 

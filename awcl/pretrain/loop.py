@@ -1,8 +1,9 @@
 """The pre-training loop: the same for all methods, on one process or on many.
 
 Knows torch.distributed, not ray: whoever starts the processes has initialised the group. Every
-random draw is a function of (seed, epoch), so a run that goes on from a checkpoint gives the bits
-that it would have had, on the same machine with the same number of threads.
+random draw is a function of the seed and the step, so a run that goes on from a checkpoint, also
+from one within an epoch, gives the bits that it would have had, on the same machine with the same
+number of threads.
 """
 
 import math
@@ -27,11 +28,13 @@ from awcl.files import read_json, write_json
 from awcl.pretrain import machine, methods
 from awcl.pretrain.feed import Feed
 from awcl.pretrain.groups import positives_report
-from awcl.pretrain.method import Method
+from awcl.pretrain.method import Batch, Method
 from awcl.pretrain.reporter import Reporter
+from awcl.pretrain.tally import Tally
 from awcl.taxonomy import Taxonomy
 
 FINITE_CHECK = 50  # steps between looks at the loss; each look makes the host wait for the device
+NOTICE_CHECK = 10  # steps between questions for a notice, which comes 30 s ahead or more
 
 
 class Evaluator(Protocol):
@@ -57,7 +60,7 @@ def pretrain(
     if checkpoint is not None:
         session.load(checkpoint)
     while session.epochs_done < config.pretrain.epochs:
-        metrics = session.train_epoch()
+        metrics = session.train_epoch(reporter)
         if session.rank == 0:
             for evaluator in evaluators:
                 metrics.update(evaluator.run(session.net.encoder))
@@ -115,55 +118,63 @@ class Session:
             loader_workers=run.loader_workers,
             pin_memory=self.device.type == "cuda",
         )
+        self.tally = Tally(self.batches.steps, self.device)
         self.history: list[dict[str, Any]] = []
 
     @property
     def epochs_done(self) -> int:
         return len(self.history)
 
-    def train_epoch(self) -> dict[str, Any]:
-        """One epoch; its metrics as plain numbers."""
-        epoch, steps = self.epochs_done, self.batches.steps
-        seed = hashing.uint64("epoch", self.config.seed, epoch, self.rank) % 2**63
-        torch.manual_seed(seed)  # dropout and the like: no generator state to keep
+    def train_epoch(self, reporter: Reporter) -> dict[str, Any]:
+        """One epoch, or what a partial checkpoint left of it; its metrics as plain numbers."""
+        epoch, tally = self.epochs_done, self.tally
         self.trained.train()
-        losses = torch.full((steps,), torch.nan, device=self.device)
-        norms = torch.zeros(steps, device=self.device)
-        more: dict[str, torch.Tensor] = {}
-        waited, views, began = 0.0, 0, time.perf_counter()
-        feed = _timed(self.feed.epoch(epoch))
-        for step, (batch, seconds) in enumerate(feed):
-            waited += seconds
+        began = time.perf_counter() - tally.seconds
+        for batch, waited in _timed(self.feed.epoch(epoch, tally.done)):
             batch = batch.to(self.device)
-            views += batch.views.shape[0] * batch.views.shape[1]
-            losses[step], norms[step], extra = self._step(batch, epoch * steps + step)
-            for name, value in extra.items():
-                more[name] = more.get(name, 0) + value / steps
-            if (step + 1) % FINITE_CHECK == 0:
-                self._check_finite(losses[: step + 1], norms[: step + 1], epoch)
-        self._check_finite(losses, norms, epoch)
-        seconds = time.perf_counter() - began
+            values = self._step(batch, epoch * tally.steps + tally.done)
+            tally.add(values, batch.views.shape[0] * batch.views.shape[1], waited)
+            tally.seconds = time.perf_counter() - began
+            if tally.done % FINITE_CHECK == 0:
+                self._check_finite()
+            # Also after the last step: evaluation is to come before the epoch is saved.
+            if tally.done % NOTICE_CHECK == 0 or tally.done == tally.steps:
+                self._save_on_notice(reporter)
+        self._check_finite()
+        tally.seconds = time.perf_counter() - began
+        metrics = self._metrics()
+        self.tally = Tally(tally.steps, self.device)
+        return metrics
+
+    def _save_on_notice(self, reporter: Reporter) -> None:
+        if reporter.notice():
+            tally = self.tally.state_dict()  # of all workers: gathered here, since only one saves
+            reporter.partial(self.epochs_done, self.tally.done, lambda to: self.save(to, tally))
+
+    def _metrics(self) -> dict[str, Any]:
+        """Of the epoch that the tally is full of."""
+        epoch, tally = self.epochs_done, self.tally
         items = self.batches.epoch(epoch)
         items = items if items.ndim == 2 else items[:, :, 0]  # an item is named by its first frame
         return {
             "epoch": epoch + 1,
             "time": time.time(),
-            "loss": self._mean(losses),
-            "grad_norm": float(norms.mean()),
+            **tally.means(),
             "lr": self.optimizer.param_groups[0]["lr"],
-            "seconds": seconds,
-            "images_per_second": views * self.world / seconds,
-            "data_wait": waited / seconds,
+            "seconds": tally.seconds,
+            "images_per_second": tally.views * self.world / tally.seconds,
+            "data_wait": tally.waited / tally.seconds,
             "frames": len(self.frames),
             "labels_used": self.method.labels_used,
             "bfloat16": int(self.bfloat16),
             "threads": self.threads,
-            **{name: self._mean(value) for name, value in more.items()},
             **positives_report(items, self.method.groups(), self.frames["patient"].to_numpy()),
         }
 
-    def _step(self, batch, number: int) -> tuple[torch.Tensor, torch.Tensor, dict]:
-        """One optimizer step. Nothing here makes the host wait for the device."""
+    def _step(self, batch: Batch, number: int) -> dict[str, torch.Tensor]:
+        """One optimizer step, by its number from 0; what it gave. The host waits for nothing."""
+        seed = hashing.uint64("step", self.config.seed, number, self.rank) % 2**63
+        torch.manual_seed(seed)  # dropout and the like: no generator state to keep
         rate = learning_rate(self.config.pretrain, self.batches.steps, number)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -176,32 +187,30 @@ class Session:
         norm = nn.utils.get_total_norm(p.grad for p in self.net.parameters() if p.grad is not None)
         self.optimizer.step()
         self.method.after_step()
-        return loss.detach(), norm, {name: value.detach() for name, value in more.items()}
+        values = {"loss": loss, "grad_norm": norm, **more}
+        return {name: value.detach() for name, value in values.items()}
 
-    def _check_finite(self, losses: torch.Tensor, norms: torch.Tensor, epoch: int) -> None:
+    def _check_finite(self) -> None:
         """Raises on every worker where a loss or gradient of any worker is not finite."""
+        done = self.tally.done
+        losses, norms = (self.tally.values[name][:done] for name in ("loss", "grad_norm"))
         bad = (~(losses + norms).isfinite()).nonzero()
-        first = bad[0, 0] if len(bad) else torch.tensor(len(losses), device=self.device)
+        first = bad[0, 0] if len(bad) else torch.tensor(done, device=self.device)
         if self.world > 1:
             dist.all_reduce(first, dist.ReduceOp.MIN)  # else the others would wait for this one
         step, config = int(first), self.config.pretrain
-        if step < len(losses):
+        if step < done:
             raise InputError(
                 f"the loss is {float(losses[step])}, its gradient's norm {float(norms[step])}, at "
-                f"epoch {epoch + 1}, step {step + 1}; lower pretrain.lr ({config.lr}) or raise "
-                f"pretrain.temperature ({config.temperature})"
+                f"epoch {self.epochs_done + 1}, step {step + 1}; lower pretrain.lr ({config.lr}) "
+                f"or raise pretrain.temperature ({config.temperature})"
             )
 
-    def _mean(self, values: torch.Tensor) -> float:
-        """Over steps and workers."""
-        mean = values.mean().double()
-        if self.world > 1:
-            dist.all_reduce(mean)
-            mean /= self.world
-        return float(mean)
+    def save(self, folder: Path, tally: dict[str, Any] | None = None) -> None:
+        """A complete checkpoint in an empty folder: encoder, state, history, COMPLETE.json last.
 
-    def save(self, folder: Path) -> None:
-        """A complete checkpoint in an empty folder: encoder, state, history, COMPLETE.json last."""
+        tally: for a partial one, the state of the epoch's.
+        """
         self.net.encoder.save(folder / records.ENCODER)
         state = {
             "head": self.net.head.state_dict(),
@@ -209,6 +218,8 @@ class Session:
             "method": self.method.state_dict(),
             "machine": self._machine(),
         }
+        if tally is not None:
+            state["tally"] = tally
         torch.save(state, folder / records.STATE)
         write_json(folder / records.HISTORY, {"epochs": self.history})
         records.mark_complete(folder)
@@ -229,6 +240,8 @@ class Session:
         self.net.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
+        if "tally" in state:
+            self.tally.load_state_dict(state["tally"])
         self.history = read_json(checkpoint / records.HISTORY)["epochs"]
 
     def _machine(self) -> dict[str, Any]:

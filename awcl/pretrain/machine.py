@@ -23,6 +23,16 @@ def barrier() -> None:
         dist.barrier()
 
 
+def of_all(values: torch.Tensor) -> torch.Tensor:
+    """(workers, ...): what each worker has of a tensor. Every worker must ask."""
+    world = place()[1]
+    if world == 1:
+        return values[None]
+    parts = [torch.empty_like(values) for _ in range(world)]
+    dist.all_gather(parts, values)
+    return torch.stack(parts)
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """The processes that torchrun started, as one group; nothing where it started none."""

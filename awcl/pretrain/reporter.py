@@ -25,12 +25,31 @@ class Reporter(Protocol):
         """After each epoch. `save(folder)` writes a checkpoint into an empty folder."""
         ...
 
+    def notice(self) -> bool:
+        """Whether this machine, or that of another worker, will go soon; each notice counts once.
+
+        Asked every few steps, so it must be quick, and must not wait for the device.
+        """
+        ...
+
+    def partial(self, epochs: int, steps: int, save: Save) -> None:
+        """On a notice, after so many epochs and steps of the next: saves a partial checkpoint."""
+        ...
+
+
+def write_checkpoint(run: Path, name: str, save: Save) -> None:
+    """Puts a checkpoint into a run's folder, whole or not at all."""
+    with scratch_folder(run) as part:
+        save(part)
+        shutil.rmtree(run / name, ignore_errors=True)  # a broken one that was set aside
+        put_in_place(part, run / name)
+
 
 class FolderReporter:
     """A plain folder: checkpoints RUN/epoch_0007, metrics RUN/history.jsonl, RUN/TRIAL.json.
 
     about: what the run is; another run's folder is refused. keep: newest checkpoints kept.
-    log: called with each epoch's metrics.
+    log: called with each epoch's metrics. notice: `Reporter.notice`; none where nobody gives one.
     """
 
     def __init__(
@@ -39,8 +58,10 @@ class FolderReporter:
         about: dict[str, Any],
         keep: int = 2,
         log: Callable[[dict[str, Any]], None] = lambda metrics: None,
+        notice: Callable[[], bool] = lambda: False,
     ):
         self.run, self.about, self.keep, self.log = Path(run), about, keep, log
+        self.notice = notice
 
     def start(self) -> Path | None:
         trial = self.run / "TRIAL.json"
@@ -48,7 +69,7 @@ class FolderReporter:
             _refuse_other(read_json(trial), self.about, trial)
         elif machine.place()[0] == 0:
             write_json(trial, self.about)
-        checkpoint = records.newest_checkpoint(self.run)
+        checkpoint = records.newest_checkpoint(self.run, partial=True)
         if machine.place()[0] == 0:
             epochs = [] if checkpoint is None else read_json(checkpoint / records.HISTORY)["epochs"]
             with whole_file(self.run / "history.jsonl") as part:
@@ -61,20 +82,16 @@ class FolderReporter:
             self._write(metrics, save)
         machine.barrier()
 
+    def partial(self, epochs: int, steps: int, save: Save) -> None:
+        if machine.place()[0] == 0:
+            write_checkpoint(self.run, records.checkpoint_name(epochs, steps), save)
+
     def _write(self, metrics: dict[str, Any], save: Save) -> None:
-        final = self.run / records.checkpoint_name(metrics["epoch"])
-        with scratch_folder(self.run) as part:
-            save(part)
-            shutil.rmtree(final, ignore_errors=True)  # a broken one that was set aside
-            put_in_place(part, final)
+        write_checkpoint(self.run, records.checkpoint_name(metrics["epoch"]), save)
         with open(self.run / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
-        epoch = records.checkpoint_epoch
-        so_far = [path for path in self.run.glob("epoch_*") if epoch(path) <= metrics["epoch"]]
-        for old in sorted(so_far, key=epoch)[
-            : -self.keep
-        ]:  # later ones are broken; the run gets there again
-            shutil.rmtree(old)
+        # Later ones are broken; the run gets there again.
+        records.prune_checkpoints(self.run, self.keep, up_to=metrics["epoch"])
         self.log(metrics)
 
 

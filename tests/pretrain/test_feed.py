@@ -60,6 +60,28 @@ def test_an_epoch_is_the_same_each_time_and_others_differ(tiny_pack, rows):
     assert equal(other, epoch(feed(tiny_pack, rows), 1))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_from_a_step_on_is_its_end(tiny_pack, rows, workers):
+    whole = epoch(feed(tiny_pack, rows), 1)
+    one = feed(tiny_pack, rows, loader_workers=workers)
+    for first_step in (1, len(whole) - 1):
+        assert equal(list(one.epoch(1, first_step)), whole[first_step:])
+    assert list(one.epoch(1, len(whole))) == []
+    assert equal(epoch(one, 2), epoch(feed(tiny_pack, rows), 2))
+
+
+def test_no_view_is_made_of_the_steps_that_are_left_out(tiny_pack, rows):
+    made = []
+
+    def make_views(images, views) -> np.ndarray:
+        made.append(1)
+        return Method.make_views(images, views)
+
+    batches = Batches(len(rows), BATCH, 0)
+    list(Feed(tiny_pack, rows, batches, make_views, CONFIG).epoch(0, batches.steps - 1))
+    assert len(made) == BATCH
+
+
 def test_loader_workers_change_nothing(tiny_pack, rows):
     alone = feed(tiny_pack, rows)
     shared = feed(tiny_pack, rows, loader_workers=2)

@@ -17,7 +17,7 @@ from awcl.data.pack import FramePack
 from awcl.encoder import Encoder, features
 from awcl.errors import InputError
 from awcl.files import read_json
-from awcl.pretrain import methods
+from awcl.pretrain import loop, machine, methods
 from awcl.pretrain.loop import learning_rate, pretrain
 from awcl.pretrain.reporter import FolderReporter
 from awcl.pretrain.trial import about
@@ -305,6 +305,103 @@ def test_another_number_of_threads_on_resume_warns_and_goes_on(tiny_pack, tmp_pa
     assert len(history) == 2
 
 
+# --- going on within an epoch ----------------------------------------------------------------
+
+
+class GoneOnNotice(FolderReporter):
+    """Gets its notice at a question by number, and is gone once the checkpoint is there."""
+
+    def __init__(self, *args, at: int | None, **options):
+        super().__init__(*args, notice=self.asked, **options)
+        self.left = at
+
+    def asked(self) -> bool:
+        if self.left is not None:
+            self.left -= 1
+        return self.left == 0
+
+    def partial(self, epochs, steps, save) -> None:
+        super().partial(epochs, steps, save)
+        machine.barrier()
+        raise KeyboardInterrupt
+
+
+def train_until_notice(of: TrialConfig, pack: FramePack, folder: Path, at: int, run=RUN) -> str:
+    """The name of the checkpoint that was made on a notice after so many steps of this run."""
+    reporter = GoneOnNotice(folder, about(of, pack), at=at)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(of, pack, TAXONOMY, reporter, [Bystander(pack)], run)
+    return records.newest_checkpoint(folder, partial=True).name
+
+
+@pytest.fixture
+def asked_each_step(monkeypatch):
+    monkeypatch.setattr(loop, "NOTICE_CHECK", 1)
+
+
+@pytest.mark.parametrize("step", range(1, 3 * EPOCHS + 1))
+def test_a_run_with_notice_at_any_step_goes_on_to_the_same_bits(
+    tiny_pack, tmp_path, uninterrupted, asked_each_step, step
+):
+    """An epoch has three steps: in the first one, in the middle, after the last one."""
+    of = config(pretrain__method="stateful")
+    made = train_until_notice(of, tiny_pack, tmp_path, at=step)
+    assert made == records.checkpoint_name((step - 1) // 3, (step - 1) % 3 + 1)
+    torch.manual_seed(99)
+    train(of, tiny_pack, tmp_path)
+    assert_same_end(tmp_path, uninterrupted("stateful"))
+    assert not list(tmp_path.glob("*_step_*"))
+
+
+def test_what_loader_workers_made_beyond_a_notice_changes_no_bit(
+    tiny_pack, tmp_path, uninterrupted, asked_each_step
+):
+    of, other = config(), RunConfig(device="cpu", threads=1, loader_workers=1)
+    assert train_until_notice(of, tiny_pack, tmp_path, 4, run=other) == "epoch_0001_step_00001"
+    train(of, tiny_pack, tmp_path)
+    assert_same_end(tmp_path, uninterrupted("groups"))
+
+
+def test_a_run_with_notice_at_every_step_goes_on_to_the_same_bits(
+    tiny_pack, tmp_path, uninterrupted, asked_each_step
+):
+    of = config(pretrain__method="stateful")
+    for _ in range(3 * EPOCHS):
+        train_until_notice(of, tiny_pack, tmp_path, at=1)
+    train(of, tiny_pack, tmp_path)
+    assert_same_end(tmp_path, uninterrupted("stateful"))
+
+
+def test_from_a_broken_partial_checkpoint_it_goes_back_to_the_same_bits(
+    tiny_pack, tmp_path, uninterrupted, asked_each_step
+):
+    made = train_until_notice(config(), tiny_pack, tmp_path, at=5)
+    os.truncate(tmp_path / made / records.STATE, 1000)
+    with pytest.warns(UserWarning, match=rf"{made} is set aside: state\.pt has 1000 bytes"):
+        train(config(), tiny_pack, tmp_path)
+    assert_same_end(tmp_path, uninterrupted("groups"))
+
+
+def test_what_an_epoch_took_before_a_notice_counts_after_it(tiny_pack, tmp_path, asked_each_step):
+    """Also where nothing is left of the epoch but its evaluation."""
+    of = config(pretrain__epochs=1)
+    train_until_notice(of, tiny_pack, tmp_path, at=3)
+    (row,) = train(of, tiny_pack, tmp_path)
+    assert row["images_per_second"] == pytest.approx(2 * 24 / row["seconds"])
+    assert 0 < row["data_wait"] < 1
+
+
+def test_a_notice_is_asked_for_every_so_many_steps_and_after_the_last(
+    tiny_pack, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "NOTICE_CHECK", 5)
+    asked = []
+    of = config(pretrain__batch=2, pretrain__epochs=1)  # 12 steps
+    reporter = FolderReporter(tmp_path, about(of, tiny_pack), notice=lambda: bool(asked.append(0)))
+    pretrain(of, tiny_pack, TAXONOMY, reporter, run=RUN)
+    assert len(asked) == 3
+
+
 # --- what is refused -------------------------------------------------------------------------
 
 
@@ -371,6 +468,13 @@ def work(rank: int, pack: FramePack, folder: str) -> None:
         timeout=timedelta(seconds=120),
     )
     of = config(pretrain__workers=2)
+    loop.NOTICE_CHECK = 1
+    for notice in (1, 4, None):
+        reporter = GoneOnNotice(Path(folder, "noticed"), about(of, pack), at=notice)
+        try:
+            pretrain(of, pack, TAXONOMY, reporter, [Bystander(pack)], RUN)
+        except KeyboardInterrupt:
+            assert notice
     for name, stops in (("whole", [None]), ("resumed", [1, None])):
         for stop in stops:
             reporter = KeepsWeights(Path(folder, name), about(of, pack))
@@ -389,5 +493,6 @@ def test_two_workers_end_with_equal_weights_and_go_on_to_the_same_bits(tiny_pack
         each = [torch.load(tmp_path / run / f"weights_{rank}.pt") for rank in range(2)]
         assert equal(*each)
     assert_same_end(tmp_path / "whole", tmp_path / "resumed")
+    assert_same_end(tmp_path / "whole", tmp_path / "noticed")
     history = read_json(tmp_path / "whole" / f"epoch_{EPOCHS:04d}" / records.HISTORY)["epochs"]
     assert all(row.keys() >= PROMISED for row in history)

@@ -56,6 +56,49 @@ def test_the_newest_checkpoints_are_kept(tmp_path, keep):
     assert history(tmp_path) == [1, 2, 3, 4, 5]
 
 
+def partial(reporter: FolderReporter, epochs: int, steps: int) -> Path:
+    def save(folder: Path) -> None:
+        (folder / records.STATE).write_text(f"state {epochs} {steps}")
+        rows = [{"epoch": e} for e in range(1, epochs + 1)]
+        (folder / records.HISTORY).write_text(json.dumps({"epochs": rows}))
+        records.mark_complete(folder)
+
+    reporter.partial(epochs, steps, save)
+    return reporter.run / records.checkpoint_name(epochs, steps)
+
+
+def test_a_partial_checkpoint_is_gone_on_from_and_goes_with_the_epoch(tmp_path):
+    reporter = FolderReporter(tmp_path, about(), keep=1)
+    reporter.start()
+    assert not reporter.notice()
+    first = partial(reporter, 0, 5)
+    assert FolderReporter(tmp_path, about()).start() == first
+    assert history(tmp_path) == []
+    run_epochs(reporter, 1, 2)
+    assert kept(tmp_path) == ["epoch_0002"]
+    partial(reporter, 2, 5)
+    second = partial(reporter, 2, 20)
+    assert kept(tmp_path) == ["epoch_0002", "epoch_0002_step_00005", "epoch_0002_step_00020"]
+    again = FolderReporter(tmp_path, about(), keep=1)
+    assert again.start() == second
+    assert history(tmp_path) == [1, 2]
+    run_epochs(again, 3, 3)
+    assert kept(tmp_path) == ["epoch_0003"]
+
+
+def test_a_broken_partial_checkpoint_is_set_aside_and_made_anew(tmp_path):
+    reporter = FolderReporter(tmp_path, about())
+    reporter.start()
+    run_epochs(reporter, 1, 1)
+    broken = partial(reporter, 1, 5)
+    truncate(broken)
+    again = FolderReporter(tmp_path, about())
+    with pytest.warns(UserWarning, match="epoch_0001_step_00005 is set aside"):
+        assert again.start() == tmp_path / "epoch_0001"
+    partial(again, 1, 5)
+    assert FolderReporter(tmp_path, about()).start() == broken
+
+
 def test_each_epoch_is_logged(tmp_path):
     logged = []
     reporter = FolderReporter(tmp_path, about(), log=logged.append)
