@@ -1,23 +1,45 @@
-"""Writing files so that nothing half-written ever stands under its final name."""
+"""Writing files so that nothing half-written ever stands under its final name.
 
+Folders of a study may lie in an object store; every function here takes paths of both kinds, unless
+it says Path. What is written is made on this machine first and then put there.
+"""
+
+import errno
 import json
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from awcl.errors import InputError
+from awcl.objects import ObjectPath
 
+AnyPath = Path | ObjectPath
 STALE_SECONDS = 24 * 3600
 
 
+def as_path(text: str | AnyPath) -> AnyPath:
+    """A local path, or an object store's where `text` is a URL. Raises InputError for others."""
+    if isinstance(text, ObjectPath):
+        return text
+    return ObjectPath.of(text) if "://" in str(text) else Path(text)
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: AnyPath) -> Iterator[Path]:
     """Yields a path beside `path`; renames it into place, or removes it where the block raises."""
-    path = Path(path)
+    path = as_path(path)
+    if isinstance(path, ObjectPath):
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / path.name
+            yield part
+            path.put(part)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -29,8 +51,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
+def scratch_folder(parent: AnyPath) -> Iterator[Path]:
     """Yields a new hidden folder in `parent`; `put_in_place` gives it its name, else it goes."""
+    if isinstance(parent, ObjectPath):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
     part = Path(parent) / f".{uuid.uuid4().hex[:12]}.part"
     part.mkdir(parents=True)
     try:
@@ -48,8 +74,11 @@ def _remove_stale(parent: Path) -> None:
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
-def put_in_place(folder: Path, final: Path) -> None:
+def put_in_place(folder: Path, final: AnyPath) -> None:
     """Renames a finished folder. Where `final` is there already, that one stays."""
+    if isinstance(final, ObjectPath):
+        _upload(folder, final)
+        return
     for file in folder.rglob("*"):
         if file.is_file():
             _sync(file)
@@ -60,22 +89,107 @@ def put_in_place(folder: Path, final: Path) -> None:
             raise
 
 
+def _upload(folder: Path, final: ObjectPath) -> None:
+    """A store cannot put a folder at once. So the files whose name is in capitals go last
+    (COMPLETE.json, EVAL.json, ...): a folder counts by these."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    marks = [file for file in files if file.stem.isupper()]
+    if marks and all((final / file.name).is_file() for file in marks):
+        return
+    for file in [*(file for file in files if file not in marks), *marks]:
+        (final / str(file.relative_to(folder))).put(file)
+
+
 def _sync(path: Path) -> None:
     """Bytes on disk before the rename, or a power cut could leave a whole name on empty data."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
 
-def write_json(path: Path, data: object) -> None:
+def sizes(folder: AnyPath) -> dict[str, int]:
+    """The files in a folder and their bytes."""
+    if isinstance(folder, ObjectPath):
+        return {str(name): size for name, size in folder.sizes().items()}
+    return {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
+
+
+def fetch(folder: ObjectPath, to: Path) -> Path:
+    """Copies a folder of an object store to this machine; returns `to`."""
+    for name in folder.sizes():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).fetch(to / name)
+    return to
+
+
+@contextmanager
+def local_copy(folder: AnyPath) -> Iterator[Path]:
+    """A folder as one of this machine: itself, or a copy for as long as the block lasts."""
+    if isinstance(folder, ObjectPath):
+        with tempfile.TemporaryDirectory() as copy:
+            yield fetch(folder, Path(copy))
+    else:
+        yield folder
+
+
+def remove_folder(folder: AnyPath) -> None:
+    """With all that is in it; what cannot be removed stays."""
+    if isinstance(folder, ObjectPath):
+        folder.remove_folder()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def append_line(file: AnyPath, row: dict[str, Any]) -> None:
+    """Adds a line of JSON, stored before this returns. One that a crash cut off is closed first."""
+    line = json.dumps(row).encode() + b"\n"
+    if isinstance(file, ObjectPath):
+        file.append(line)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a+b") as lines:
+        if lines.tell() and not _ends_line(lines):
+            lines.write(b"\n")
+        lines.write(line)
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
+def _ends_line(lines: BinaryIO) -> bool:
+    lines.seek(-1, os.SEEK_END)
+    return lines.read(1) == b"\n"
+
+
+def read_lines(file: AnyPath) -> Iterator[dict[str, Any]]:
+    """What `append_line` wrote, without a line that was being written when the power went."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        with suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+def write_json(path: AnyPath, data: object) -> None:
     """Readable JSON, put in place whole."""
     with whole_file(path) as part:
         part.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: AnyPath) -> dict:
     """Raises InputError where the file is missing or is no JSON."""
+    found = read_json_if_there(path)
+    if found is None:
+        raise InputError(f"{path}: {os.strerror(errno.ENOENT)}")
+    return found
+
+
+def read_json_if_there(path: AnyPath) -> dict | None:
+    """None where the file is missing, found in one look; raises InputError where it is no JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(as_path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -1,6 +1,8 @@
 """What several test files need."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
 from awcl.data.table import FrameTable
+from awcl.files import AnyPath, as_path
 from awcl.taxonomy import Taxonomy
 
 
@@ -62,3 +65,41 @@ def tiny_table(tmp_path_factory) -> FrameTable:
 def tiny_pack(tiny_table, tmp_path_factory) -> FramePack:
     """`tiny_table` packed for views of 32 pixels."""
     return find_or_build(tiny_table, SIZE, tmp_path_factory.mktemp("packs"), workers=1, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An object store on this machine, and the environment in which programs find it; its URL."""
+    import logging
+
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line a request
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield url
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server) -> str:
+    """The URL of a new bucket."""
+    import boto3
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(params=["local", "s3"])
+def folder(request, tmp_path) -> AnyPath:
+    """A folder of a study, on this machine and in an object store."""
+    if request.param == "local":
+        return tmp_path / "folder"
+    return as_path(f"{request.getfixturevalue('bucket')}/folder")
