@@ -6,6 +6,9 @@ from awcl.study import stopping
 from awcl.study.confirming import confirmed
 from awcl.study.plan import held, make_plan
 from awcl.study.space import EarlyStopping
+from awcl.study.stages import Stages
+from awcl.study.table import render
+from awcl.tracking import Tracker
 
 
 @pytest.fixture
@@ -115,3 +118,22 @@ def test_what_confirms_is_never_stopped_and_moves_no_rung(plan):
     assert asha.decisions == decided and len(decided) == 3
     for trial in after.pending:
         assert stopping.decide(asha, after.folder, trial, 1, 0.0) is None
+
+
+@pytest.mark.slow
+def test_a_run_goes_from_the_search_to_what_confirms_it(shared_ray, plan, tmp_path):
+    """Two points, stopped early on seed 0; the better one ends with every seed judged."""
+    from awcl.study import executor
+
+    search = plan([0.1, 0.5], seeds=(0, 1), confirm=1)
+    tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", search.folder)
+    with search.folder.only_driver():
+        executor.execute(search, tracker, Stages())
+    [best] = chosen(search)
+    after = plan([0.1, 0.5], seeds=(0, 1), confirm=1)
+    assert after.done and len(after.trials) == 3
+    finished = [t for t in after.trials if t.folder.done == {"outcome": "finished", "epoch": 2}]
+    assert {(best, 0), (best, 1)} <= set(shown(finished))
+    assert {made["key"] for made in after.folder.decisions()} == {t.key for t in search.trials}
+    [together] = render(after.folder).split("seeds together, full budget\n")[1:]
+    assert together.splitlines()[1].split()[:2] == ["planes", str(best)]
