@@ -6,30 +6,40 @@ STORAGE/<study>/
     train/**/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
     train/epoch_0007_step_00150/    partial: made within epoch 8, on notice of the machine's end
     eval/<task>-<hash>/{EVAL.json, predictions.parquet}
-STORAGE/packs/<digest>/
+STORAGE/packs/<digest>/     with COMPLETE.json where it is an object store
 STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
 
 A line of timings.jsonl is a run of the study that trained or evaluated: time (of its start, since
 1970), outcome (done, interrupted, failed), seconds {stage: seconds}, and where it trained
 first_epochs and further_epochs {count, mean_seconds}: a first epoch is counted from the trial's
 start, so the difference of the two is what it takes to start one.
+
+STORAGE is a local folder or in an object store. LEASE is there beside STUDY.json (awcl.lease).
 """
 
-import fcntl
-import json
 import math
-import os
-import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from awcl import hashing
+from awcl import hashing, lease
 from awcl.errors import InputError
-from awcl.files import read_json, write_json
+from awcl.files import (
+    AnyPath,
+    append_line,
+    fetch,
+    local_copy,
+    read_json,
+    read_json_if_there,
+    read_lines,
+    remove_folder,
+    sizes,
+    write_json,
+)
+from awcl.objects import ObjectPath
 
 ENCODER, STATE, HISTORY, COMPLETE = (
     "encoder.safetensors",
@@ -56,8 +66,11 @@ def mark_complete(checkpoint: Path) -> None:
     write_json(checkpoint / COMPLETE, {"files": files})
 
 
-def why_incomplete(checkpoint: Path) -> str | None:
-    """None for a complete checkpoint, else what is wrong; an upload may copy in any order."""
+def why_incomplete(checkpoint: AnyPath) -> str | None:
+    """None for a complete checkpoint, else what is wrong; an upload may copy in any order.
+
+    In an object store only sizes are compared; bytes are when it has been copied to this machine.
+    """
     try:
         listed = read_json(checkpoint / COMPLETE)["files"]
         files = [(name, about["bytes"], about["sha256"]) for name, about in listed.items()]
@@ -65,105 +78,95 @@ def why_incomplete(checkpoint: Path) -> str | None:
         return str(error)
     except (KeyError, TypeError, AttributeError):
         files = []
+    there = sizes(checkpoint)
     for name, size, sha256 in files:
-        file = checkpoint / name
-        if not file.is_file():
+        if name not in there:
             return f"{name} is missing"
-        if file.stat().st_size != size:
-            return f"{name} has {file.stat().st_size} bytes of {size}"
-        if hashing.of_file(file) != sha256:
+        if there[name] != size:
+            return f"{name} has {there[name]} bytes of {size}"
+        if isinstance(checkpoint, Path) and hashing.of_file(checkpoint / name) != sha256:
             return f"{name} is corrupt (sha256 differs)"
     if not files:
         return f"{COMPLETE} lists no files"
     return None
 
 
-def checkpoint_epoch(checkpoint: Path) -> int:
+def checkpoint_epoch(checkpoint: AnyPath) -> int:
     """How many whole epochs it was made after."""
     return _place(checkpoint)[0]
 
 
-def _place(checkpoint: Path) -> tuple[int, int]:
+def _place(checkpoint: AnyPath) -> tuple[int, int]:
     """Where in a run it was made: whole epochs, steps of the next one."""
     epoch, _, step = checkpoint.name.removeprefix("epoch_").partition("_step_")
     return int(epoch), int(step or 0)
 
 
-def _is_partial(checkpoint: Path) -> bool:
+def _is_partial(checkpoint: AnyPath) -> bool:
     return _place(checkpoint)[1] > 0
 
 
-def _checkpoints(run: Path) -> list[Path]:
+def _checkpoints(run: AnyPath) -> list[AnyPath]:
     """Every checkpoint under a run's folder, complete or not, oldest first."""
     return sorted((path for path in run.glob("**/epoch_*") if path.is_dir()), key=_place)
 
 
 def newest_checkpoint(
-    run: Path, after: int = -1, up_to: float = math.inf, partial: bool = False
-) -> Path | None:
+    run: AnyPath,
+    after: int = -1,
+    up_to: float = math.inf,
+    partial: bool = False,
+    copy: Path | None = None,
+) -> AnyPath | None:
     """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
 
     Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
     partial: those made within an epoch count too. A run goes on from them; nothing else reads them.
+    copy: a folder of this machine to which one from an object store is copied, and there compared.
     """
     for checkpoint in reversed(_checkpoints(run)):
         epoch, step = _place(checkpoint)
         if not after < epoch <= up_to or (step and not partial):
             continue
-        reason = why_incomplete(checkpoint)
+        found, reason = checkpoint, why_incomplete(checkpoint)
+        if reason is None and copy and isinstance(checkpoint, ObjectPath):
+            found = fetch(checkpoint, copy / checkpoint.name)
+            reason = why_incomplete(found)
         if reason is None:
-            return checkpoint
+            return found
         warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
     return None
 
 
-def prune_checkpoints(run: Path, keep: int, up_to: float = math.inf) -> None:
+def prune_checkpoints(run: AnyPath, keep: int, up_to: float = math.inf) -> None:
     """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
     remove_partial(run, up_to)
     whole = [path for path in _checkpoints(run) if not _is_partial(path)]
     for old in [path for path in whole if checkpoint_epoch(path) <= up_to][:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove_folder(old)
 
 
-def remove_partial(run: Path, up_to: float) -> None:
+def remove_partial(run: AnyPath, up_to: float) -> None:
     """Removes partial checkpoints of epochs up to this one, which has a whole one by now."""
     for old in _checkpoints(run):
         if _is_partial(old) and checkpoint_epoch(old) < up_to:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old)
 
 
-def checkpoint_digest(checkpoint: Path) -> str:
+@contextmanager
+def opened(checkpoint: AnyPath) -> Iterator[Path]:
+    """A complete checkpoint as a folder of this machine. Raises InputError where a copy of it from
+    an object store is not what it should be."""
+    with local_copy(checkpoint) as local:
+        reason = why_incomplete(local) if isinstance(checkpoint, ObjectPath) else None
+        if reason:
+            raise InputError(f"checkpoint {checkpoint}: {reason}; remove it, and run again")
+        yield local
+
+
+def checkpoint_digest(checkpoint: AnyPath) -> str:
     """12 hex digits of what the encoder's weights are."""
     return read_json(checkpoint / COMPLETE)["files"][ENCODER]["sha256"][:12]
-
-
-# --- lines of JSON ---------------------------------------------------------------------------
-
-
-def _append_line(file: Path, row: dict[str, Any]) -> None:
-    """On disk before this returns. A line that a crash cut off is closed first."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a+b") as lines:
-        if lines.tell() and not _ends_line(lines):
-            lines.write(b"\n")
-        lines.write(json.dumps(row).encode() + b"\n")
-        lines.flush()
-        os.fsync(lines.fileno())
-
-
-def _ends_line(lines: BinaryIO) -> bool:
-    lines.seek(-1, os.SEEK_END)
-    return lines.read(1) == b"\n"
-
-
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    if not file.is_file():
-        return
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the line that was being written when the power went
 
 
 # --- a study's folder ------------------------------------------------------------------------
@@ -173,14 +176,14 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
 class TrialFolder:
     """What is stored of one trial."""
 
-    path: Path
+    path: AnyPath
 
     @property
     def key(self) -> str:
         return self.path.name
 
     @property
-    def train(self) -> Path:
+    def train(self) -> AnyPath:
         return self.path / "train"
 
     @property
@@ -195,8 +198,7 @@ class TrialFolder:
     @property
     def done(self) -> dict[str, Any] | None:
         """DONE.json: outcome (finished, stopped, failed), epoch, reason; None while pending."""
-        file = self.path / "DONE.json"
-        return read_json(file) if file.is_file() else None
+        return read_json_if_there(self.path / "DONE.json")
 
     def write_done(self, outcome: str, **about: Any) -> None:
         write_json(self.path / "DONE.json", {"outcome": outcome, **about})
@@ -205,7 +207,7 @@ class TrialFolder:
         """A failed trial is tried again."""
         (self.path / "DONE.json").unlink(missing_ok=True)
 
-    def checkpoint(self) -> Path | None:
+    def checkpoint(self) -> AnyPath | None:
         """The newest complete checkpoint that counts.
 
         A stopped trial may have gone on for an epoch before the word reached it: the checkpoint of
@@ -219,7 +221,7 @@ class TrialFolder:
 
     def history(self) -> list[dict[str, Any]]:
         """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial."""
-        by_epoch = {row["epoch"]: row for row in _lines(self.path / "history.jsonl")}
+        by_epoch = {row["epoch"]: row for row in read_lines(self.path / "history.jsonl")}
         last = self.done["epoch"] if self.done else math.inf
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
 
@@ -228,7 +230,7 @@ class TrialFolder:
 
         For the start of a driver: the one before it may have died between the two.
         """
-        known = max((row["epoch"] for row in _lines(self.path / "history.jsonl")), default=0)
+        known = max((row["epoch"] for row in read_lines(self.path / "history.jsonl")), default=0)
         checkpoint = newest_checkpoint(self.train, after=known)
         if checkpoint is not None:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
@@ -241,20 +243,20 @@ class TrialFolder:
 
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""
-        _append_line(self.path / "history.jsonl", metrics)
+        append_line(self.path / "history.jsonl", metrics)
 
     def starts(self) -> list[dict[str, Any]]:
         """Each start of the trial: time (since 1970), launch, places (trials at a time then)."""
-        return list(_lines(self.path / "starts.jsonl"))
+        return list(read_lines(self.path / "starts.jsonl"))
 
     def append_start(self, start: dict[str, Any]) -> None:
-        _append_line(self.path / "starts.jsonl", start)
+        append_line(self.path / "starts.jsonl", start)
 
-    def evaluation(self, task: str, task_hash: str, digest: str) -> Path:
+    def evaluation(self, task: str, task_hash: str, digest: str) -> AnyPath:
         """The folder of one evaluation: of this task, in this form, of this checkpoint."""
         return self.path / "eval" / f"{task}-{hashing.of_json([task_hash, digest])}"
 
-    def evaluations(self) -> list[tuple[Path, dict[str, Any]]]:
+    def evaluations(self) -> list[tuple[AnyPath, dict[str, Any]]]:
         """The folder and EVAL.json of each evaluation: task, epoch, metrics, facts of the task."""
         files = sorted(self.path.glob("eval/*/EVAL.json"))
         return [(file.parent, read_json(file)) for file in files]
@@ -264,56 +266,38 @@ class TrialFolder:
 class StudyFolder:
     """STORAGE/<study>."""
 
-    path: Path
+    path: AnyPath
 
     @property
     def definition(self) -> dict[str, Any] | None:
         """STUDY.json, the accepted definition; None before the first run."""
-        file = self.path / "STUDY.json"
-        return read_json(file) if file.is_file() else None
+        return read_json_if_there(self.path / "STUDY.json")
 
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)
 
-    @contextmanager
-    def only_driver(self) -> Iterator[None]:
+    def only_driver(self) -> AbstractContextManager[None]:
         """Holds the study: a second process that tries is refused with InputError."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--storage {self.path}: {error.strerror}") from error
-        with open(self.path / "LEASE", "w", encoding="utf-8") as lease:
-            try:
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(f"{self.path}: another process is running this study") from error
-            yield
+        return lease.only_driver(self.path)
 
     @property
     def held(self) -> bool:
         """Whether a process is running this study now."""
-        try:
-            with open(self.path / "LEASE", encoding="utf-8") as lease:
-                fcntl.flock(lease, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return lease.is_held(self.path)
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision of early stopping, in the order in which they were made."""
-        return list(_lines(self.path / "decisions.jsonl"))
+        return list(read_lines(self.path / "decisions.jsonl"))
 
     def append_decision(self, decision: dict[str, Any]) -> None:
-        _append_line(self.path / "decisions.jsonl", decision)
+        append_line(self.path / "decisions.jsonl", decision)
 
     def timings(self) -> list[dict[str, Any]]:
         """What each run of the study took, oldest first."""
-        return list(_lines(self.path / "timings.jsonl"))
+        return list(read_lines(self.path / "timings.jsonl"))
 
     def append_timings(self, run: dict[str, Any]) -> None:
-        _append_line(self.path / "timings.jsonl", run)
+        append_line(self.path / "timings.jsonl", run)
 
     def catch_up(self) -> None:
         """`TrialFolder.catch_up` for every trial that has not ended."""

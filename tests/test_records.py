@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,34 +10,40 @@ from hypothesis import strategies as st
 
 from awcl import records
 from awcl.errors import InputError
-from awcl.files import write_json
+from awcl.files import as_path, put_in_place, scratch_folder, write_json
 from awcl.records import StudyFolder, TrialFolder
 
 
 def checkpoint(run, epoch: int, epochs=None, step: int = 0):
     """A complete checkpoint with a history of `epochs` (default: all up to `epoch`)."""
     folder = run / records.checkpoint_name(epoch, step)
-    folder.mkdir(parents=True)
-    (folder / records.ENCODER).write_bytes(b"weights of epoch %d" % epoch)
-    (folder / records.STATE).write_bytes(b"state")
-    rows = [{"epoch": n, "from": "checkpoint"} for n in epochs or range(1, epoch + 1)]
-    (folder / records.HISTORY).write_text(json.dumps({"epochs": rows}))
-    records.mark_complete(folder)
+    with scratch_folder(run) as part:
+        (part / records.ENCODER).write_bytes(b"weights of epoch %d" % epoch)
+        (part / records.STATE).write_bytes(b"state")
+        rows = [{"epoch": n, "from": "checkpoint"} for n in epochs or range(1, epoch + 1)]
+        (part / records.HISTORY).write_text(json.dumps({"epochs": rows}))
+        records.mark_complete(part)
+        put_in_place(part, folder)
     return folder
 
 
-def flip(file) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
+def flip(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
-def cut(file) -> None:
-    file.write_bytes(file.read_bytes()[:-1])
+def cut(data: bytes) -> bytes:
+    return data[:-1]
 
 
-def halve(file) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+def halve(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def damage(file, how) -> None:
+    """Another writer's doing: not put in place whole."""
+    data = how(file.read_bytes())
+    file.write_bytes(data) if isinstance(file, Path) else file.put(data)
 
 
 BROKEN = [
@@ -48,28 +55,45 @@ BROKEN = [
     ("state.pt", flip, r"state.pt is corrupt \(sha256 differs\)"),
     ("encoder.safetensors", flip, r"encoder.safetensors is corrupt \(sha256 differs\)"),
     ("COMPLETE.json", halve, "COMPLETE.json: not a JSON file"),
-    ("COMPLETE.json", lambda f: f.write_text("[]"), "COMPLETE.json lists no files"),
-    ("COMPLETE.json", lambda f: f.write_text('{"files": []}'), "COMPLETE.json lists no files"),
-    ("COMPLETE.json", lambda f: f.write_text('{"files": {}}'), "COMPLETE.json lists no files"),
+    ("COMPLETE.json", lambda _: b"[]", "COMPLETE.json lists no files"),
+    ("COMPLETE.json", lambda _: b'{"files": []}', "COMPLETE.json lists no files"),
+    ("COMPLETE.json", lambda _: b'{"files": {}}', "COMPLETE.json lists no files"),
     (
         "COMPLETE.json",
-        lambda f: f.write_text('{"files": {"state.pt": 5}}'),
+        lambda _: b'{"files": {"state.pt": 5}}',
         "COMPLETE.json lists no files",
     ),
 ]
 
 
 @pytest.mark.parametrize(("name", "how", "said"), BROKEN)
-def test_a_broken_checkpoint_is_passed_with_a_warning(tmp_path, name, how, said):
-    older, newer = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+def test_a_broken_checkpoint_is_passed_with_a_warning(folder, tmp_path, name, how, said):
+    """In a store some of what is broken shows only in a copy on this machine."""
+    older, newer = checkpoint(folder, 1), checkpoint(folder, 2)
+    copy = tmp_path / "copy"
     assert records.why_incomplete(newer) is None
-    assert records.newest_checkpoint(tmp_path) == newer
+    assert records.newest_checkpoint(folder) == newer
+    assert records.newest_checkpoint(folder, copy=copy).name == newer.name
     file = newer / name
-    file.unlink() if how == "unlink" else how(file)
-    assert records.why_incomplete(newer) is not None
+    file.unlink() if how == "unlink" else damage(file, how)
     with pytest.warns(UserWarning, match=f"epoch_0002 is set aside: .*{said}") as told:
-        assert records.newest_checkpoint(tmp_path) == older
+        found = records.newest_checkpoint(folder, copy=copy)
+    assert found.name == older.name and records.why_incomplete(found) is None
     assert "\n" not in str(told[0].message)
+    assert isinstance(found, Path)
+
+
+def test_what_is_opened_is_on_this_machine_and_whole(folder):
+    made = checkpoint(folder, 1)
+    with records.opened(made) as local:
+        assert records.why_incomplete(local) is None and isinstance(local, Path)
+
+
+def test_a_corrupt_copy_of_a_checkpoint_is_refused(bucket):
+    made = checkpoint(as_path(bucket), 1)
+    damage(made / records.STATE, flip)
+    with pytest.raises(InputError, match=r"epoch_0001: state.pt is corrupt"), records.opened(made):
+        pass
 
 
 def test_the_newest_is_found_whichever_launch_wrote_it(tmp_path):
@@ -81,32 +105,32 @@ def test_the_newest_is_found_whichever_launch_wrote_it(tmp_path):
         assert records.newest_checkpoint(tmp_path) == newest
 
 
-def test_no_checkpoint_is_none(tmp_path):
-    assert records.newest_checkpoint(tmp_path / "absent") is None
+def test_no_checkpoint_is_none(folder):
+    assert records.newest_checkpoint(folder / "absent") is None
 
 
-def test_a_partial_checkpoint_is_the_newest_only_for_a_run_that_goes_on(tmp_path):
+def test_a_partial_checkpoint_is_the_newest_only_for_a_run_that_goes_on(folder):
     """It stands between whole epochs, also where folders would sort otherwise."""
-    launch, partial = tmp_path / "launch", True
-    begun = checkpoint(tmp_path, 0, step=10)
-    assert records.newest_checkpoint(tmp_path) is None
-    assert records.newest_checkpoint(tmp_path, partial=partial) == begun
+    launch, partial = folder / "launch", True
+    begun = checkpoint(folder, 0, step=10)
+    assert records.newest_checkpoint(folder) is None
+    assert records.newest_checkpoint(folder, partial=partial) == begun
     sixth = checkpoint(launch, 6)
-    early, late = (checkpoint(tmp_path, 6, step=step) for step in (90_000, 100_000))
-    assert records.newest_checkpoint(tmp_path) == sixth
-    assert records.newest_checkpoint(tmp_path, partial=partial) == late
+    early, late = (checkpoint(folder, 6, step=step) for step in (90_000, 100_000))
+    assert records.newest_checkpoint(folder) == sixth
+    assert records.newest_checkpoint(folder, partial=partial) == late
     assert [records.checkpoint_epoch(path) for path in (sixth, early, begun)] == [6, 6, 0]
-    cut(late / records.STATE)
+    damage(late / records.STATE, cut)
     with pytest.warns(UserWarning, match="epoch_0006_step_100000 is set aside"):
-        assert records.newest_checkpoint(tmp_path, partial=partial) == early
-    assert records.newest_checkpoint(tmp_path) == sixth
+        assert records.newest_checkpoint(folder, partial=partial) == early
+    assert records.newest_checkpoint(folder) == sixth
     seventh = checkpoint(launch, 7)
-    assert records.newest_checkpoint(tmp_path, partial=partial) == seventh
-    assert records.newest_checkpoint(tmp_path, up_to=6) == sixth
+    assert records.newest_checkpoint(folder, partial=partial) == seventh
+    assert records.newest_checkpoint(folder, up_to=6) == sixth
 
 
-def test_what_is_evaluated_and_caught_up_with_are_whole_epochs(tmp_path):
-    trial = TrialFolder(tmp_path)
+def test_what_is_evaluated_and_caught_up_with_are_whole_epochs(folder):
+    trial = TrialFolder(folder)
     whole = checkpoint(trial.train / "launch", 2)
     checkpoint(trial.train, 2, step=10)
     trial.catch_up()
@@ -116,16 +140,16 @@ def test_what_is_evaluated_and_caught_up_with_are_whole_epochs(tmp_path):
     assert trial.checkpoint() == whole
 
 
-def test_the_digest_is_of_the_weights_alone(tmp_path):
-    one, two = checkpoint(tmp_path / "a", 1), checkpoint(tmp_path / "b", 1, epochs=[1, 2])
+def test_the_digest_is_of_the_weights_alone(folder):
+    one, two = checkpoint(folder / "a", 1), checkpoint(folder / "b", 1, epochs=[1, 2])
     assert records.checkpoint_digest(one) == records.checkpoint_digest(two)
-    assert records.checkpoint_digest(one) != records.checkpoint_digest(checkpoint(tmp_path, 2))
+    assert records.checkpoint_digest(one) != records.checkpoint_digest(checkpoint(folder, 2))
     assert len(records.checkpoint_digest(one)) == 12
 
 
-def test_history_is_merged_from_lines_and_checkpoint_in_order(tmp_path):
+def test_history_is_merged_from_lines_and_checkpoint_in_order(folder):
     """The driver died after epoch 1; the workers went on to 3. Where both know, lines count."""
-    trial = TrialFolder(tmp_path)
+    trial = TrialFolder(folder)
     trial.append_history({"epoch": 1, "from": "lines"})
     checkpoint(trial.train / "launch", 3)
     trial.catch_up()
@@ -134,15 +158,15 @@ def test_history_is_merged_from_lines_and_checkpoint_in_order(tmp_path):
     ]  # fmt: skip
 
 
-def test_an_epoch_that_is_told_twice_counts_once(tmp_path):
-    trial = TrialFolder(tmp_path)
+def test_an_epoch_that_is_told_twice_counts_once(folder):
+    trial = TrialFolder(folder)
     for epoch in (1, 2, 2, 3, 2):
         trial.append_history({"epoch": epoch})
     assert [row["epoch"] for row in trial.history()] == [1, 2, 3]
 
 
-def test_a_new_trial_has_no_history(tmp_path):
-    assert TrialFolder(tmp_path / "absent").history() == []
+def test_a_new_trial_has_no_history(folder):
+    assert TrialFolder(folder / "absent").history() == []
 
 
 def test_after_a_line_that_was_cut_off_lines_go_on(tmp_path):
@@ -184,8 +208,8 @@ def test_any_sequence_of_appends_and_cuts_keeps_every_earlier_line(tmp_path_fact
         assert folder.decisions() == whole
 
 
-def test_what_a_trial_is_is_written_once_and_its_end_may_be_reopened(tmp_path):
-    trial = TrialFolder(tmp_path / "abc")
+def test_what_a_trial_is_is_written_once_and_its_end_may_be_reopened(folder):
+    trial = TrialFolder(folder / "abc")
     assert trial.done is None
     trial.write_about({"key": "abc"})
     trial.write_about({"key": "other"})
@@ -197,14 +221,14 @@ def test_what_a_trial_is_is_written_once_and_its_end_may_be_reopened(tmp_path):
     assert trial.done is None
 
 
-def test_an_evaluation_is_known_by_task_settings_and_weights(tmp_path):
-    trial = TrialFolder(tmp_path)
+def test_an_evaluation_is_known_by_task_settings_and_weights(folder):
+    trial = TrialFolder(folder)
     folders = {
         trial.evaluation(*of)
         for of in [("planes", "s1", "w1"), ("planes", "s2", "w1"), ("planes", "s1", "w2")]
     }
     assert len(folders) == 3
-    assert {folder.parent for folder in folders} == {tmp_path / "eval"}
+    assert {folder.parent for folder in folders} == {folder / "eval"}
     assert all(folder.name.startswith("planes-") for folder in folders)
 
 
@@ -214,8 +238,8 @@ def test_an_evaluation_counts_once_its_result_is_there(tmp_path):
     assert trial.evaluations() == []
 
 
-def test_trials_are_listed_by_key_and_only_where_they_say_what_they_are(tmp_path):
-    study = StudyFolder(tmp_path)
+def test_trials_are_listed_by_key_and_only_where_they_say_what_they_are(folder):
+    study = StudyFolder(folder)
     assert study.definition is None and list(study.trials()) == []
     for key in ("b", "a"):
         study.trial(key).write_about({"key": key})
@@ -231,15 +255,16 @@ def test_a_damaged_definition_is_told_with_its_file(tmp_path):
         _ = StudyFolder(tmp_path).definition
 
 
-def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(tmp_path):
+def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(folder):
     """The driver died after checkpoint 3 and before its line; then epoch 4 was told."""
-    trial = TrialFolder(tmp_path / "k")
+    trial = TrialFolder(folder / "k")
     rows = [{"epoch": epoch, "val/proxy": epoch / 10} for epoch in (1, 2, 3, 4)]
     for row in rows[:2]:
         trial.append_history(row)
-    folder = trial.train / "launch" / "epoch_0003"
-    write_json(folder / records.HISTORY, {"epochs": rows[:3]})
-    records.mark_complete(folder)
+    with scratch_folder(trial.train / "launch") as part:
+        write_json(part / records.HISTORY, {"epochs": rows[:3]})
+        records.mark_complete(part)
+        put_in_place(part, trial.train / "launch" / "epoch_0003")
     trial.catch_up()
     trial.append_history(rows[3])
     assert trial.history() == rows
@@ -247,13 +272,13 @@ def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(tm
     assert len((trial.path / "history.jsonl").read_text().splitlines()) == 4
 
 
-def test_pruning_keeps_the_newest_of_all_launches(tmp_path):
-    trial = TrialFolder(tmp_path / "k")
+def test_pruning_keeps_the_newest_of_all_launches(folder):
+    trial = TrialFolder(folder / "k")
     for launch, epochs in (("a", (1, 2)), ("b", (3, 10))):
         for epoch in epochs:
-            (trial.train / launch / records.checkpoint_name(epoch)).mkdir(parents=True)
+            checkpoint(trial.train / launch, epoch)
     for epoch, step in ((3, 10), (10, 10), (10, 20)):
-        (trial.train / records.checkpoint_name(epoch, step)).mkdir()
+        checkpoint(trial.train, epoch, step=step)
     records.remove_partial(trial.train, up_to=10)
     partial = ["epoch_0010_step_00010", "epoch_0010_step_00020"]
     assert sorted(p.name for p in trial.train.glob("epoch_*")) == partial
