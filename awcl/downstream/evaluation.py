@@ -12,6 +12,7 @@ from awcl.downstream import tasks
 from awcl.encoder import Encoder
 from awcl.files import put_in_place, scratch_folder, write_json
 from awcl.taxonomy import Taxonomy
+from awcl.version import code_version
 
 DOMAIN = ["source", "machine", "site", "trimester"]
 
@@ -28,6 +29,7 @@ def evaluate(
         "settings": settings.model_dump(mode="json"),
         "pack": pack.digest,
         "backbone": encoder.backbone,
+        "code": code_version(),
         "time": time.time(),
         "about": task.about,
         "metrics": metrics,

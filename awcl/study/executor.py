@@ -7,6 +7,8 @@ scheduler's state and starts over where its snapshot is damaged.
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,14 +39,9 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     if plan.done:
         print("every trial is done and evaluated; nothing to run")
         return
-    tracker.start()
-    try:
-        with ray_session(stages):
-            _work(plan, tracker, stages)
-            _confirm(plan, tracker, stages)
-    finally:
-        stages.begin("mlflow", "writing what is left")
-        tracker.sync()
+    with _tracked(tracker, stages), ray_session(stages):
+        _work(plan, tracker, stages)
+        _confirm(plan, tracker, stages)
 
 
 def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
@@ -52,8 +49,19 @@ def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
 
     Raises InputError at the end where an evaluation failed.
     """
-    with ray_session(stages):
+    with _tracked(tracker, stages), ray_session(stages):
         _evaluate(plan, tracker, stages)
+
+
+@contextmanager
+def _tracked(tracker: Tracker, stages: Stages) -> Iterator[None]:
+    """MLflow shows the study as running meanwhile, and at the end what is stored."""
+    try:
+        tracker.start()
+        yield
+    finally:
+        stages.begin("mlflow", "writing what is left")
+        tracker.sync()
 
 
 def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:

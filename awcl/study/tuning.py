@@ -16,6 +16,7 @@ from awcl.study.evaluating import Evaluations
 from awcl.study.plan import Plan, Trial
 from awcl.study.progress import Bar
 from awcl.tracking import Tracker
+from awcl.version import code_version
 
 
 class Slots(Searcher):
@@ -101,8 +102,10 @@ class Recorder(tune.Callback):
     def on_trial_start(self, iteration, trials, trial, **info) -> None:
         stored = self.trials[trial.config["job"]["key"]]
         launch, places = trial.config["job"]["launch"], self.progress.at_a_time
-        stored.folder.append_start({"time": time.time(), "launch": launch, "places": places})
+        start = {"time": time.time(), "launch": launch, "places": places, "code": code_version()}
+        stored.folder.append_start(start)
         self.progress.started(stored.key, time.monotonic())
+        self.tracker.trial(stored.folder)
 
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
         if "row" not in result:

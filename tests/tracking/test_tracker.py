@@ -1,96 +1,22 @@
 """MLflow as a projection of a study's folder: nothing lost, nothing twice, never in the way."""
 
 import json
-import shutil
+import signal
 import sqlite3
 import time
 import warnings
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from recorded import add, evaluated, held, points, row, runs, start, stored_points, train
 
 from awcl import records, tracking
-from awcl.config import TrialConfig, flat, with_values
-from awcl.downstream.evaluation import write_evaluation
+from awcl.config import TrialConfig, flat
 from awcl.files import write_json
-from awcl.records import StudyFolder, TrialFolder
+from awcl.records import StudyFolder
 from awcl.tracking import Tracker
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A database with MLflow's tables and nothing in them; making one takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / "template.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture
-def uri(empty_database, tmp_path, monkeypatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-@pytest.fixture
-def study(tmp_path) -> StudyFolder:
-    folder = StudyFolder(tmp_path / "results" / "demo")
-    folder.accept({"name": "demo", "id": "id-1", "axes": {"anatomy.ratio": [0, 1]}})
-    return folder
-
-
-def add(study: StudyFolder, key: str, epochs: int = 0, outcome=None, **done) -> TrialFolder:
-    trial = study.trial(key)
-    config = with_values(TrialConfig(), {"anatomy.ratio": 0.5, "seed": len(key)}, "test")
-    trial.write_about(
-        {"key": key, "config": config.model_dump(mode="json"), "pack": "p1", "taxonomy": "t1"}
-    )
-    train(trial, epochs)
-    if outcome:
-        trial.write_done(outcome, **done)
-    return trial
-
-
-def train(trial: TrialFolder, to: int) -> None:
-    """History up to an epoch; the time of an epoch never changes."""
-    for epoch in range(len(trial.history()) + 1, to + 1):
-        trial.append_history(row(epoch))
-
-
-def row(epoch: int) -> dict:
-    return {"epoch": epoch, "time": 1000.0 + epoch, "loss": 5.0 / epoch, "val/proxy": epoch / 10}
-
-
-def evaluated(trial: TrialFolder, settings: str = "s", score: float = 0.5) -> None:
-    result = {
-        "task": "planes",
-        "name": "planes",
-        "epoch": 3,
-        "time": 2000.0,
-        "metrics": {"macro_f1": score, "macro_f1/low": 0.25, "class/4CH & LVOT/f1": 0.75},
-    }
-    folder = trial.evaluation("planes", settings, "digest")
-    write_evaluation(folder, result, pd.DataFrame({"frame_id": ["a"]}))
-
-
-def runs(uri: str) -> dict:
-    """key -> run, of every run there is; fails where a key has two."""
-    client = MlflowClient(uri)
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    found = client.search_runs(experiments)
-    by_key = {run.data.tags["awcl.key"]: run for run in found}
-    assert len(by_key) == len(found)
-    return by_key
-
-
-def points(uri: str) -> list[tuple]:
-    """Every stored metric point of every run, by key and not by MLflow's own ids."""
-    keys = {run.info.run_id: key for key, run in runs(uri).items()}
-    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
-        rows = connection.execute("select run_uuid, key, step, timestamp, value from metrics")
-        return sorted((keys[r[0]], *r[1:]) for r in rows)
+from awcl.tracking import runs as runs_module
 
 
 def without_warnings(do, *args) -> None:
@@ -134,7 +60,7 @@ def test_evaluations_are_on_the_trials_own_run_with_their_files(uri, study):
     client = MlflowClient(uri)
     [folder] = client.list_artifacts(run.info.run_id)
     names = [a.path.rpartition("/")[2] for a in client.list_artifacts(run.info.run_id, folder.path)]
-    assert sorted(names) == ["EVAL.json", "predictions.parquet"]
+    assert sorted(names) == ["EVAL.json", "confusion.png", "predictions.parquet"]
 
 
 def test_projecting_again_adds_nothing(uri, study):
@@ -153,7 +79,7 @@ def test_what_mlflow_holds_is_not_sent_again(uri, study, monkeypatch):
     evaluated(add(study, "k1", 3, "finished", epoch=3))
     Tracker(uri, study).sync()
     sent = []
-    for name in ("log_batch", "log_artifact", "create_run"):
+    for name in ("log_batch", "log_artifacts", "create_run", "delete_tag", "set_terminated"):
         monkeypatch.setattr(MlflowClient, name, lambda *a, name=name, **k: sent.append(name))
     without_warnings(Tracker(uri, study).sync)
     assert sent == []
@@ -196,11 +122,16 @@ def test_epochs_that_only_a_checkpoint_knows_are_added_too(uri, study):
     assert [p[2] for p in points(uri) if p[1] == "loss"] == [1, 2, 3]
 
 
-def test_an_empty_database_is_filled_with_the_same(uri, study, empty_database, tmp_path):
-    """Live calls, an interruption and a resume on one side, one rebuild on the other."""
-    one, two = add(study, "k1"), add(study, "key2")
+def test_an_empty_database_is_filled_with_the_same(uri, study, another_uri):
+    """Live calls, an interruption, a failure and a resume on one side, one rebuild on the other."""
+    one, two, three = add(study, "k1"), add(study, "key2"), add(study, "key_3")
     live = Tracker(uri, study)
     live.sync()
+    live.start()
+    start(three)
+    three.write_done("failed", epoch=0, reason="out of memory")
+    live.trial(three)
+    three.reopen()
     for epoch in (1, 2, 3):
         for trial in (one, two):
             train(trial, epoch)
@@ -208,25 +139,25 @@ def test_an_empty_database_is_filled_with_the_same(uri, study, empty_database, t
         if epoch == 2:
             live.sync()
             live = Tracker(uri, study)
+            for trial in (one, two, three):
+                start(trial, code="0.1.0+def")
     one.write_done("finished", epoch=3)
     two.write_done("stopped", epoch=3, reason="below the cutoff")
-    for trial in (one, two):
-        evaluated(trial)
+    evaluated(two)
+    for trial in (one, two, three):
         live.trial(trial)
+    evaluated(one)
+    live.trial(one)
+    evaluated(two, "of an earlier checkpoint", 0.25, epoch=2)
     live.sync()
 
-    shutil.copy(empty_database, tmp_path / "rebuilt.db")
-    rebuilt = f"sqlite:///{tmp_path / 'rebuilt.db'}"
-    tracker = Tracker(rebuilt, study)
-    tracker.sync()
-    assert points(rebuilt) == points(uri) and len(points(uri)) == 30
-    for key, run in runs(uri).items():
-        other = runs(rebuilt)[key]
-        assert other.data.params == run.data.params and other.info.status == run.info.status
-        assert other.info.run_name == run.info.run_name
-        ids = ("mlflow.parentRunId", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
-        tags = [{k: v for k, v in r.data.tags.items() if k not in ids} for r in (run, other)]
-        assert tags[0] == tags[1]
+    rebuilt = another_uri("rebuilt.db")
+    Tracker(rebuilt, study).sync()
+    assert held(rebuilt) == held(uri)
+    assert set(held(uri)) == {"study", "k1", "key2", "key_3"}
+    assert stored_points(uri) == stored_points(rebuilt) == len(points(uri)) == 33
+    assert held(uri)["k1"]["tags"]["awcl.code"] == "0.1.0+abc, 0.1.0+def"
+    assert "awcl.reason" not in held(uri)["key_3"]["tags"]
 
 
 def test_each_end_has_its_status_and_its_reason(uri, study):
@@ -262,7 +193,7 @@ def test_a_study_of_the_same_name_with_another_identity_has_runs_of_its_own(uri,
     add(study, "k1", 1)
     Tracker(uri, study).sync()
     other = StudyFolder(tmp_path / "elsewhere" / "demo")
-    other.accept({"name": "demo", "id": "id-2", "axes": {}})
+    other.accept({"name": "demo", "id": "id-2", "axes": {}, "packs": {}})
     add(other, "k1", 2)
     without_warnings(Tracker(uri, other).sync)
     client = MlflowClient(uri)
@@ -296,10 +227,11 @@ def test_what_cannot_be_reached_is_a_warning_and_no_error(study, unreachable, ki
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     trial = add(study, "k1", 1)
     tracker = Tracker(unreachable[kind], study)
-    for do, args in ((tracker.sync, ()), (tracker.start, ())):
-        with pytest.warns(UserWarning, match="the study goes on, `awcl study sync`") as told:
-            do(*args)
-        assert all("\n" not in str(warning.message) for warning in told)
+    with pytest.warns(UserWarning, match="the study goes on, `awcl study sync`") as told:
+        tracker.sync()
+    assert all("\n" not in str(warning.message) for warning in told)
+    without_warnings(tracker.start)
+    without_warnings(tracker.trial, trial)
     assert tracker.failed
     assert trial.history() == [row(1)]
 
@@ -332,3 +264,128 @@ def test_a_damaged_trial_file_does_not_bring_the_study_down(uri, study):
     (study.path / "trials" / "k1" / "TRIAL.json").write_text(json.dumps({"key": "k1"})[:-1])
     with pytest.warns(UserWarning, match=r"TRIAL\.json: not a JSON file"):
         Tracker(uri, study).sync()
+
+
+def test_a_trial_is_shown_as_running_from_its_start_with_what_it_runs_on(uri, study):
+    trial = add(study, "k1")
+    tracker = Tracker(uri, study)
+    without_warnings(tracker.trial, trial)
+    assert set(runs(uri)) == {"study"}, "what was never started has no run"
+    start(trial)
+    without_warnings(tracker.trial, trial)
+    run = runs(uri)["k1"]
+    assert (run.info.status, run.info.start_time) == ("RUNNING", 1000_000)
+    tags = {name: run.data.tags.get(f"awcl.{name}") for name in ("key", "data", "code", "outcome")}
+    assert tags == {"key": "k1", "data": "p1", "code": "0.1.0+abc", "outcome": None}
+    assert runs(uri)["study"].data.tags["awcl.data"] == "p1"
+
+
+def test_a_failed_trial_that_is_tried_again_keeps_no_trace_of_its_failure(uri, study):
+    trial = add(study, "k1", 1, "failed", epoch=1, reason="out of memory")
+    tracker = Tracker(uri, study)
+    without_warnings(tracker.sync)
+    assert runs(uri)["k1"].data.tags["awcl.reason"] == "out of memory"
+    trial.reopen()
+    without_warnings(tracker.trial, trial)
+    assert not {"awcl.reason", "awcl.outcome"} & set(runs(uri)["k1"].data.tags)
+    train(trial, 2)
+    trial.write_done("finished", epoch=2)
+    without_warnings(Tracker(uri, study).trial, trial)
+    run = runs(uri)["k1"]
+    assert (run.info.status, run.data.tags["awcl.outcome"]) == ("FINISHED", "finished")
+    assert "awcl.reason" not in run.data.tags
+
+
+def test_a_run_that_was_created_twice_is_one_again(uri, study, monkeypatch):
+    """A server that is slow to answer has done what the client then asks for once more."""
+    create = MlflowClient.create_run
+
+    def twice(self, *args, **kwargs):
+        create(self, *args, **kwargs)
+        return create(self, *args, **kwargs)
+
+    trial = add(study, "k1", 2)
+    tracker = Tracker(uri, study)
+    with monkeypatch.context() as slow:
+        slow.setattr(MlflowClient, "create_run", twice)
+        without_warnings(tracker.trial, trial)
+    without_warnings(tracker.sync)
+    assert [p[2] for p in points(uri) if p[1] == "loss"] == [1, 2]
+    assert {key: run.info.status for key, run in runs(uri).items()} == {
+        "study": "KILLED",
+        "k1": "KILLED",
+    }
+
+
+def test_a_write_that_fails_half_way_leaves_no_gap(uri, study, monkeypatch):
+    """Epochs go out in batches; the second one is lost, and so is the program's memory of it."""
+    monkeypatch.setattr(runs_module, "BATCH", 7)
+    send, calls = MlflowClient.log_batch, []
+
+    def failing(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            raise OSError("connection reset")
+        return send(self, *args, **kwargs)
+
+    trial = add(study, "k1", 5)
+    tracker = Tracker(uri, study)
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "log_batch", failing)
+        with pytest.warns(UserWarning, match="connection reset"):
+            tracker.trial(trial)
+    assert 0 < stored_points(uri) < 20
+    without_warnings(tracker.sync)
+    assert [p[2] for p in points(uri) if p[1] == "val/proxy"] == [1, 2, 3, 4, 5]
+    assert stored_points(uri) == 20
+
+
+def test_what_fell_into_the_pause_is_written_when_mlflow_is_back(uri, study, monkeypatch):
+    """Also a trial that ended then and of which nothing more is told."""
+    first, second = add(study, "k1", 1), add(study, "k2", 1)
+    tracker = Tracker(uri, study)
+    without_warnings(tracker.trial, first)
+    with monkeypatch.context() as away:
+        away.setattr(MlflowClient, "log_batch", None)
+        train(first, 2)
+        with pytest.warns(UserWarning):
+            tracker.trial(first)
+    first.write_done("finished", epoch=2)
+    without_warnings(tracker.trial, first)
+    assert runs(uri)["k1"].info.status == "RUNNING"
+    later = time.monotonic() + tracking.PAUSE
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: later)
+    without_warnings(tracker.trial, second)
+    assert runs(uri)["k1"].info.status == "FINISHED"
+    assert [p[2] for p in points(uri) if p[:2] == ("k1", "loss")] == [1, 2]
+
+
+def test_an_interruption_waits_for_the_end_of_what_is_written(uri, study, monkeypatch):
+    trial, send = add(study, "k1", 2), MlflowClient.log_batch
+
+    def impatient(self, *args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return send(self, *args, **kwargs)
+
+    tracker = Tracker(uri, study)
+    without_warnings(tracker.trial, trial)
+    add(study, "k2", 2)
+    monkeypatch.setattr(MlflowClient, "log_batch", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.sync()
+    assert {run.info.status for run in runs(uri).values()} == {"KILLED"}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_many_epochs_go_out_in_few_calls(uri, study, monkeypatch):
+    """A call takes MLflow milliseconds, whether it brings one point or a thousand."""
+    for number in range(4):
+        add(study, f"key{number}", 50, "finished", epoch=50)
+    sent = []
+    for name in ("search_runs", "get_run", "log_batch", "log_metric"):
+        call = getattr(MlflowClient, name)
+        counted = lambda *a, name=name, call=call, **k: (sent.append(name), call(*a, **k))[1]  # noqa: E731
+        monkeypatch.setattr(MlflowClient, name, counted)
+    without_warnings(Tracker(uri, study).sync)
+    assert stored_points(uri) == 4 * 50 * 4
+    assert sorted(sent) == ["log_batch"] * 5 + ["search_runs"]

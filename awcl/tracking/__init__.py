@@ -1,0 +1,94 @@
+"""MLflow as a projection of what storage holds. The only code that imports mlflow.
+
+One parent run a study, one child run a trial, one writer. Everything written here is read from
+storage, and what MLflow holds already is skipped: so a live study, a resumed one and a rebuild into
+an empty database are the same calls. A failure of MLflow is a warning; storage has it all.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from awcl.records import StudyFolder, TrialFolder
+from awcl.tracking.client import reason
+from awcl.tracking.interrupts import held_back
+from awcl.tracking.projection import of_study, of_trial
+from awcl.tracking.runs import Runs
+
+PAUSE = 60  # seconds without a try after a failure, so that an absent server holds up no study
+
+
+def _warns(method: Callable) -> Callable:
+    """Tracking never brings a study down: what it raises becomes a warning, once a message."""
+
+    @wraps(method)
+    def guarded(self: "Tracker", *args: Any) -> None:
+        try:
+            method(self, *args)
+        except Exception as error:  # noqa: BLE001 - any server, driver or network may be behind it
+            self.failed, self._again, self._runs = True, time.monotonic() + PAUSE, None
+            warnings.warn(
+                f"MLflow at {self.uri}: {reason(error)}; the study goes on, "
+                "`awcl study sync` catches up",
+                stacklevel=2,
+            )
+
+    return guarded
+
+
+class Tracker:
+    """Writes one study to one MLflow server or database.
+
+    uri: an MLflow tracking URI; artifacts of a SQLite store lie beside the database.
+    failed: whether MLflow may lack something of what it was given.
+    """
+
+    def __init__(self, uri: str, study: StudyFolder):
+        self.uri, self.study = uri, study
+        self.failed, self._again = False, 0.0
+        self._runs: Runs | None = None  # None: to be read anew
+        self._owed: dict[str, TrialFolder] = {}
+
+    @_warns
+    def sync(self) -> None:
+        """Everything that storage holds of the study; what is pending counts as interrupted.
+
+        Ctrl-C waits for its end: it would leave runs in MLflow that seem to go on.
+        """
+        with held_back():
+            self._runs = Runs(self.uri, self.study)  # a call that was cut off may have got through
+            self._runs.write(of_study(self.study, running=False))
+            for trial in self.study.trials():
+                self._write(trial, running=False)
+        self._owed.clear()
+        self.failed = False
+
+    @_warns
+    def start(self) -> None:
+        """The study is running from now on, until the next `sync`."""
+        if time.monotonic() >= self._again:
+            self._open()
+            self._runs.write(of_study(self.study, running=True))
+
+    @_warns
+    def trial(self, trial: TrialFolder) -> None:
+        """What storage holds of one trial that runs or has ended, and MLflow does not yet."""
+        self._owed[trial.key] = trial
+        if time.monotonic() < self._again:
+            return
+        self._open()
+        for key, owed in list(self._owed.items()):
+            self._write(owed, running=True)
+            del self._owed[key]
+
+    def _open(self) -> None:
+        if self._runs is None:
+            self._runs = Runs(self.uri, self.study)
+            self._runs.write(of_study(self.study, running=True))
+
+    def _write(self, trial: TrialFolder, running: bool) -> None:
+        run = of_trial(self.study, trial, running)
+        if run is not None:
+            self._runs.write(run)

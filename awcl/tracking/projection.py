@@ -1,0 +1,110 @@
+"""What MLflow should hold of a study, read from storage. No mlflow in here."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from awcl.config import TrialConfig, parse, shown
+from awcl.records import StudyFolder, TrialFolder
+
+STUDY = "study"  # the key of the parent run
+ENDS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+@dataclass(frozen=True)
+class Points:
+    """Metrics that belong to one epoch. millis: since 1970."""
+
+    epoch: int
+    millis: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as MLflow should hold it.
+
+    status: RUNNING, FINISHED, KILLED or FAILED. start, end: milliseconds since 1970; None: now.
+    epochs: one after the other. evaluations: the folder of each, and its metrics.
+    """
+
+    key: str
+    name: str
+    status: str
+    tags: dict[str, str]
+    start: int | None = None
+    end: int | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    epochs: list[Points] = field(default_factory=list)
+    evaluations: list[tuple[Path, Points]] = field(default_factory=list)
+
+
+def of_study(study: StudyFolder, running: bool) -> Run:
+    """The parent run. running: some process runs the study now."""
+    definition = study.definition
+    ended = all(trial.done is not None for trial in study.trials())
+    status = "RUNNING" if running else "FINISHED" if ended else "KILLED"
+    tags = {"awcl.study": definition["name"], "awcl.data": _listed(definition["packs"].values())}
+    return Run(STUDY, definition["name"], status, tags)
+
+
+def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | None:
+    """The run of a trial; None for one that was never started.
+
+    running: a pending trial runs now; else it was interrupted.
+    """
+    starts, history, done = trial.starts(), trial.history(), trial.done
+    times = sorted(_millis(row["time"]) for row in [*starts, *history])
+    if not times:
+        return None
+    definition, about = study.definition, trial.about
+    config = shown(parse(TrialConfig, about["config"], trial.key))
+    tags = {
+        "awcl.study": definition["name"],
+        "awcl.data": about["pack"],
+        "awcl.code": _listed(start["code"] for start in starts if "code" in start),
+        **_outcome(done, running),
+    }
+    pending = "RUNNING" if running else "KILLED"
+    return Run(
+        key=trial.key,
+        name=" ".join(
+            f"{axis.rpartition('.')[2]}={config[axis]}" for axis in [*definition["axes"], "seed"]
+        ),
+        status=ENDS[done["outcome"]] if done else pending,
+        tags={name: value for name, value in tags.items() if value},
+        start=times[0],
+        end=times[-1],
+        params={
+            **{name: str(value) for name, value in config.items()},
+            "pack": about["pack"],
+            "taxonomy": about["taxonomy"],
+        },
+        epochs=[Points(row["epoch"], _millis(row["time"]), _numbers(row)) for row in history],
+        evaluations=[(folder, _scores(result)) for folder, result in trial.evaluations()],
+    )
+
+
+def _outcome(done: dict[str, Any] | None, running: bool) -> dict[str, str]:
+    if done is None:
+        return {} if running else {"awcl.outcome": "interrupted"}
+    return {"awcl.outcome": done["outcome"], "awcl.reason": done.get("reason", "")[:5000]}
+
+
+def _scores(result: dict[str, Any]) -> Points:
+    """The metrics of one evaluation, at the epoch of its checkpoint."""
+    named = {f"test/{result['name']}/{name}": v for name, v in result["metrics"].items()}
+    return Points(result["epoch"], _millis(result["time"]), _numbers(named))
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    return {name: float(v) for name, v in row.items() if isinstance(v, int | float)}
+
+
+def _millis(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _listed(names: Any) -> str:
+    """Each once, in their order."""
+    return ", ".join(dict.fromkeys(names))

@@ -1,0 +1,160 @@
+"""The runs of one study in MLflow, brought to what they should be by sending what they lack."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from awcl.records import StudyFolder
+from awcl.tracking.client import connect, sqlite_file
+from awcl.tracking.projection import STUDY, Points, Run
+
+BATCH = 800  # MLflow takes 1000 metrics, parameters and tags together in one call
+EVALUATIONS = "awcl.evaluations"  # the tag that names those that are there as a whole
+
+
+@dataclass
+class Held:
+    """What MLflow holds of a run, as far as it decides what is sent."""
+
+    id: str
+    status: str
+    end: int | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    epoch: int
+
+
+class Runs:
+    """All runs of a study, read by one search and kept up with what is written.
+
+    One writer: nobody else may write to them while this is used.
+    """
+
+    def __init__(self, uri: str, study: StudyFolder):
+        self.client, definition = connect(uri), study.definition
+        self._study_id = definition["id"]
+        self._experiment = _experiment(self.client, uri, study, f"awcl-{definition['name']}")
+        self._held: dict[str, Held] = {}
+        for run in self._search():
+            key = run.data.tags["awcl.key"]
+            if key in self._held:  # a creation that timed out and was tried again was done twice
+                self.client.delete_run(run.info.run_id)
+            else:
+                self._held[key] = _held(run)
+
+    def write(self, wanted: Run) -> str:
+        """Sends what MLflow lacks of a run; the parent comes before its trials. Gives its id."""
+        held = self._held.get(wanted.key) or self._create(wanted)
+        tags = {**wanted.tags, "awcl.key": wanted.key, "awcl.id": self._study_id}
+        if wanted.key != STUDY:
+            tags["mlflow.parentRunId"] = self._held[STUDY].id
+        points = [row for row in wanted.epochs if row.epoch > held.epoch]
+        there = held.tags.get(EVALUATIONS, "").split()
+        for folder, scores in wanted.evaluations:
+            if folder.name not in there:
+                with _on_this_machine(folder) as files:
+                    self.client.log_artifacts(held.id, str(files), artifact_path=folder.name)
+                points.append(scores)
+        if wanted.evaluations:
+            tags[EVALUATIONS] = " ".join(folder.name for folder, _ in wanted.evaluations)
+        self._log(held, wanted.params, points, tags)
+        self._set_status(held, wanted)
+        self._held[wanted.key] = Held(
+            held.id,
+            wanted.status,
+            wanted.end or held.end,
+            {**held.params, **wanted.params},
+            tags,
+            max([held.epoch, *(row.epoch for row in wanted.epochs)]),
+        )
+        return held.id
+
+    def _search(self) -> Iterator[Any]:
+        """Every run of the study, oldest first."""
+        token = None
+        while token != "":
+            page = self.client.search_runs(
+                [self._experiment],
+                f"tags.`awcl.id` = '{self._study_id}'",
+                order_by=["attributes.start_time", "attributes.run_id"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token or ""
+
+    def _create(self, wanted: Run) -> Held:
+        tags = {"awcl.key": wanted.key, "awcl.id": self._study_id}
+        run = self.client.create_run(self._experiment, wanted.start, tags, run_name=wanted.name)
+        return _held(run)
+
+    def _log(
+        self, held: Held, params: dict[str, str], points: list[Points], tags: dict[str, str]
+    ) -> None:
+        """In this order: parameters, metrics, and the tags that say what is there."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        new_params = [Param(k, v) for k, v in params.items() if k not in held.params]
+        new_tags = [RunTag(k, v) for k, v in tags.items() if held.tags.get(k) != v]
+        metrics = [
+            Metric(_name(name), row.values[name], row.millis, row.epoch)
+            for row in points
+            # `epoch` says which rows are there, so it is the last of its row
+            for name in sorted(row.values, key=lambda name: name == "epoch")
+        ]
+        *whole, last = [metrics[at : at + BATCH] for at in range(0, len(metrics) or 1, BATCH)]
+        for batch in whole:
+            self.client.log_batch(held.id, metrics=batch)
+        if last or new_params or new_tags:
+            self.client.log_batch(held.id, metrics=last, params=new_params, tags=new_tags)
+        for name in held.tags:
+            if name.startswith("awcl.") and name not in tags:  # such as why an earlier run failed
+                self.client.delete_tag(held.id, name)
+
+    def _set_status(self, held: Held, wanted: Run) -> None:
+        if wanted.status == "RUNNING":
+            if held.status != "RUNNING":
+                self.client.update_run(held.id, status="RUNNING")
+        elif (held.status, held.end) != (wanted.status, wanted.end or held.end):
+            self.client.set_terminated(held.id, wanted.status, end_time=wanted.end)
+
+
+def _held(run: Any) -> Held:
+    data, info = run.data, run.info
+    epoch = int(data.metrics.get("epoch", 0))
+    return Held(info.run_id, info.status, info.end_time, data.params, data.tags, epoch)
+
+
+def _experiment(client: Any, uri: str, study: StudyFolder, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    location = None  # a server's own
+    if not uri.startswith("http"):
+        database = sqlite_file(uri)
+        beside = database.parent if database else study.path.parent
+        location = (beside / "mlartifacts" / name).as_uri()
+    pages = {"mlflow.experimentKind": "custom_model_development"}  # which ones the UI opens with
+    return client.create_experiment(name, artifact_location=location, tags=pages)
+
+
+@contextmanager
+def _on_this_machine(folder: Path) -> Iterator[Path]:
+    """The folder itself, or a copy of one that lies in an object store."""
+    if "://" not in str(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        for file in folder.iterdir():
+            with file.open("rb") as there, open(Path(copy) / file.name, "wb") as here:
+                shutil.copyfileobj(there, here)
+        yield Path(copy)
+
+
+def _name(name: str) -> str:
+    """A metric's name in the characters that MLflow admits."""
+    return re.sub(r"[^\w\-. /:]", "_", name)
