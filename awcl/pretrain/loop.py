@@ -7,9 +7,11 @@ number of threads.
 """
 
 import math
+import statistics
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -251,6 +253,24 @@ class Session:
             "bfloat16": self.bfloat16,
             "torch": str(torch.__version__),
         }
+
+
+def seconds_per_step(
+    config: TrialConfig, pack: FramePack, taxonomy: Taxonomy, run: RunConfig, steps: int = 5
+) -> float:
+    """The median of a few steps of a run that is thrown away, data included, after two to warm up.
+
+    Raises InputError as `pretrain` does.
+    """
+    session = Session(config, pack, taxonomy, run)
+    session.trained.train()
+    seconds, began = [], time.perf_counter()
+    for number, batch in enumerate(islice(session.feed.epoch(0), steps + 2)):
+        loss = session._step(batch.to(session.device), number)["loss"]
+        float(loss)  # waits for the device
+        seconds.append(time.perf_counter() - began)
+        began = time.perf_counter()
+    return statistics.median(seconds[2:] or seconds)
 
 
 def learning_rate(config: PretrainConfig, steps: int, number: int) -> float:

@@ -39,7 +39,7 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     together = arms.rows(folder)
     if together:
         head = ["task", *head[1 : len(axes)], "test macro-F1, mean of seeds [95 %]", "each seed"]
-        parts.append(f"seeds together, full budget\n{_aligned([head, *together])}")
+        parts.append(f"seeds together, full budget\n{aligned([head, *together])}")
     if details:
         parts.append(f"newest checkpoints, under trials/TRIAL/train\n{_whereabouts(there)}")
     return "\n\n".join(parts)
@@ -82,25 +82,26 @@ def _whereabouts(trials: list[Standing]) -> str:
         judged = ", ".join(sorted(found["name"] for _, found in trial.folder.evaluations()))
         rung = "-" if trial.rung is None else str(trial.rung)
         rows.append([trial.key, trial.state, rung, trial.checkpoint or "-", judged or "-"])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _within_width(rows: Rows, columns: Rows, named: int) -> Iterator[str]:
     """Tables of rows and further columns; each begins with the first `named` cells of a row."""
     for column in columns:
         wider = [[*row, cell] for row, cell in zip(rows, column, strict=True)]
-        if max(map(len, _aligned(wider).splitlines())) > WIDTH:
-            yield _aligned(rows)
+        if max(map(len, aligned(wider).splitlines())) > WIDTH:
+            yield aligned(rows)
             wider = [[*row[:named], cell] for row, cell in zip(rows, column, strict=True)]
         rows = wider
-    yield _aligned(rows)
+    yield aligned(rows)
 
 
 def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
-def _aligned(rows: Rows) -> str:
+def aligned(rows: Rows) -> str:
+    """Cells in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)

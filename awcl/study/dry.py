@@ -1,0 +1,85 @@
+"""What a study would run, what it would ask for, and about how long it would take. No ray."""
+
+import json
+import os
+from collections.abc import Iterator
+
+from awcl.config import RunConfig, TrialConfig, shown, with_values
+from awcl.pretrain.loop import pretrain_rows, seconds_per_step
+from awcl.study.plan import Plan, Trial
+from awcl.study.stages import duration
+from awcl.study.table import aligned
+from awcl.taxonomy import Taxonomy
+
+
+def tell(plan: Plan) -> Iterator[str]:
+    """Lines for people. Times a few steps of each kind of trial on this machine; stores nothing."""
+    axes = [*plan.study.axes, "seed"]
+    rows = [["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "state"]]
+    for trial in plan.trials:
+        values, done = shown(trial.config), trial.folder.done
+        rows.append([
+            trial.key, *[str(values[axis]) for axis in axes],
+            f"{len(trial.folder.history())}/{trial.config.pretrain.epochs}",
+            done["outcome"] if done else "to run",
+        ])  # fmt: skip
+    yield aligned(rows)
+    yield ""
+    yield from _resources(plan)
+    yield from _times(plan)
+
+
+def _resources(plan: Plan) -> Iterator[str]:
+    asked, judged = plan.study.resources, plan.study.evaluation or plan.study.resources
+    workers = sorted({trial.config.pretrain.workers for trial in plan.trials})
+    each = " or ".join(map(str, workers))
+    yield f"a trial asks for {each} x ({asked.cpus} CPU, {asked.gpus:g} GPU)"
+    missing = len(plan.pending) * len(plan.study.tasks) + len(list(plan.missing_evaluations()))
+    yield f"{missing} evaluations to do, each asks for {judged.cpus} CPU, {judged.gpus:g} GPU"
+
+
+def _times(plan: Plan) -> Iterator[str]:
+    """The epochs to come, at the pace of a few steps timed here."""
+    pending = plan.pending
+    if not pending:
+        yield "every trial is done"
+        return
+    measured: dict[str, float] = {}
+    total = 0.0
+    for trial in pending:
+        kind = _kind(trial)
+        if kind not in measured:
+            measured[kind] = _step(trial, plan.study.resources.cpus)
+            steps = len(pretrain_rows(trial.pack, trial.config)) // trial.config.pretrain.batch
+            yield (
+                f"a step of {trial.key} took {measured[kind]:.3g} s here; "
+                f"an epoch has {steps}, for {trial.config.pretrain.batch} frames each"
+            )
+        frames = len(pretrain_rows(trial.pack, trial.config))
+        left = trial.config.pretrain.epochs - len(trial.folder.history())
+        total += left * (frames // trial.config.pretrain.batch) * measured[kind]
+    cores = plan.study.resources.cpus * max(trial.config.pretrain.workers for trial in pending)
+    places = max(1, (os.cpu_count() or 1) // cores)
+    most = ", if none is stopped early" if plan.study.early_stopping else ""
+    yield (
+        f"the steps of {len(pending)} trials: {duration(total)} one after the other, "
+        f"{duration(total / places)} at {places} at a time{most}; starts, proxies and evaluations "
+        "come on top"
+    )
+
+
+def _kind(trial: Trial) -> str:
+    """Trials whose steps take as long: alike in all but what costs no time."""
+    config = trial.config.model_dump(mode="json", exclude={"anatomy", "seed"})
+    for free in ("lr", "temperature", "epochs", "warmup"):
+        config["pretrain"].pop(free)
+    return json.dumps(config)
+
+
+def _step(trial: Trial, threads: int) -> float:
+    """Seconds of one worker's share of a step."""
+    pretrain = trial.config.pretrain
+    share = {"pretrain.workers": 1, "pretrain.batch": pretrain.batch // pretrain.workers}
+    config: TrialConfig = with_values(trial.config, share, "dry run")
+    taxonomy = Taxonomy.load(config.anatomy.taxonomy)
+    return seconds_per_step(config, trial.pack, taxonomy, RunConfig(threads=threads))

@@ -1,0 +1,41 @@
+"""A dry run: what would run, what it asks for, how long; nothing is stored."""
+
+from awcl.study import dry
+from awcl.study.plan import held, make_plan
+from awcl.study.space import Resources
+
+
+def test_it_tells_of_trials_resources_and_time_and_stores_nothing(
+    tiny_study, tiny_frames, tmp_path, monkeypatch
+):
+    asked = Resources(cpus=1, gpus=0.5)
+    changes = {"axes": {"pretrain.lr": [0.1, 0.01]}, "seeds": [0, 1], "resources": asked}
+    plan = make_plan(tiny_study.model_copy(update=changes), tiny_frames, tmp_path)
+    timed = []
+    monkeypatch.setattr(dry, "seconds_per_step", lambda config, *rest: timed.append(config) or 0.5)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    lines = "\n".join(dry.tell(plan))
+    assert len(timed) == 1, "trials that differ in rate and seed alone take as long"
+    for trial in plan.trials:
+        assert trial.key in lines
+    assert "a trial asks for 1 x (1 CPU, 0.5 GPU)" in lines
+    assert "4 evaluations to do" in lines
+    steps = len(dry.pretrain_rows(plan.trials[0].pack, timed[0])) // timed[0].pretrain.batch
+    seconds = 4 * timed[0].pretrain.epochs * steps * 0.5
+    whole = f"{dry.duration(seconds)} one after the other, {dry.duration(seconds / 2)} at 2"
+    assert whole in lines
+    assert not plan.folder.path.exists()
+
+
+def test_what_is_done_is_not_counted(tiny_study, tiny_frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(dry, "seconds_per_step", lambda *given: 1.0)
+    with held(make_plan(tiny_study, tiny_frames, tmp_path)) as plan:
+        plan.trials[0].folder.write_done("failed", epoch=0, reason="")
+        assert "a step of" in "\n".join(dry.tell(plan))
+        plan.trials[0].folder.write_done("finished", epoch=2)
+        assert list(dry.tell(plan))[-1] == "every trial is done"
+
+
+def test_a_step_is_timed_for_real(tiny_study, tiny_frames, tmp_path):
+    plan = make_plan(tiny_study, tiny_frames, tmp_path)
+    assert 0 < dry._step(plan.trials[0], threads=1) < 30
