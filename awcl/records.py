@@ -220,21 +220,29 @@ class TrialFolder:
         return newest_checkpoint(self.train)
 
     def history(self) -> list[dict[str, Any]]:
-        """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial."""
-        by_epoch = {row["epoch"]: row for row in read_lines(self.path / "history.jsonl")}
-        last = self.done["epoch"] if self.done else math.inf
+        """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial.
+
+        An epoch that was trained again, since its checkpoint was broken, is told as the first time:
+        decisions were made on that.
+        """
+        by_epoch: dict[int, dict[str, Any]] = {}
+        for row in read_lines(self.path / "history.jsonl"):
+            by_epoch.setdefault(row["epoch"], row)
+        done = self.done
+        last = done["epoch"] if done else math.inf
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
 
-    def catch_up(self) -> None:
+    def catch_up(self, up_to: float = math.inf) -> None:
         """Writes to history.jsonl what only a checkpoint tells, before later epochs follow it.
 
-        For the start of a driver: the one before it may have died between the two.
+        For the start of a driver: the one before it may have died between the two. up_to: the epoch
+        at which the trial was to stop; its workers may have gone on for one more.
         """
         known = max((row["epoch"] for row in read_lines(self.path / "history.jsonl")), default=0)
         checkpoint = newest_checkpoint(self.train, after=known)
         if checkpoint is not None:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
-                if row["epoch"] > known:
+                if known < row["epoch"] <= up_to:
                     self.append_history(row)
 
     def prune(self, keep: int) -> None:
@@ -301,9 +309,10 @@ class StudyFolder:
 
     def catch_up(self) -> None:
         """`TrialFolder.catch_up` for every trial that has not ended."""
+        stops = {made["key"]: made["epoch"] for made in self.decisions() if made["stop"]}
         for trial in self.trials():
             if trial.done is None:
-                trial.catch_up()
+                trial.catch_up(up_to=stops.get(trial.key, math.inf))
 
     def trial(self, key: str) -> TrialFolder:
         return TrialFolder(self.path / "trials" / key)

@@ -272,6 +272,27 @@ def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(fo
     assert len((trial.path / "history.jsonl").read_text().splitlines()) == 4
 
 
+def test_an_epoch_that_is_trained_again_is_told_as_the_first_time(folder):
+    """Its checkpoint was broken; a decision may have been made on what was told."""
+    trial = TrialFolder(folder / "k")
+    for epoch, proxy in ((1, 0.1), (2, 0.2), (2, 0.25), (3, 0.3)):
+        trial.append_history({"epoch": epoch, "val/proxy": proxy})
+    assert [row["val/proxy"] for row in trial.history()] == [0.1, 0.2, 0.3]
+
+
+def test_what_was_trained_after_the_decision_to_stop_is_not_told(folder):
+    """The driver died between the decision and the trial's end; the workers went on."""
+    study = StudyFolder(folder)
+    for key in ("to-stop", "to-go-on"):
+        study.trial(key).write_about({"key": key})
+        checkpoint(study.trial(key).train, 3)
+    study.append_decision({"key": "to-stop", "epoch": 2, "stop": True})
+    study.append_decision({"key": "to-go-on", "epoch": 2, "stop": False})
+    study.catch_up()
+    told = {trial.key: [row["epoch"] for row in trial.history()] for trial in study.trials()}
+    assert told == {"to-stop": [1, 2], "to-go-on": [1, 2, 3]}
+
+
 def test_pruning_keeps_the_newest_of_all_launches(folder):
     trial = TrialFolder(folder / "k")
     for launch, epochs in (("a", (1, 2)), ("b", (3, 10))):

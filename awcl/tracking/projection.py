@@ -1,10 +1,10 @@
 """What MLflow should hold of a study, read from storage. No mlflow in here."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from awcl.config import TrialConfig, parse, shown
+from awcl.files import AnyPath
 from awcl.records import StudyFolder, TrialFolder
 
 STUDY = "study"  # the key of the parent run
@@ -36,7 +36,7 @@ class Run:
     end: int | None = None
     params: dict[str, str] = field(default_factory=dict)
     epochs: list[Points] = field(default_factory=list)
-    evaluations: list[tuple[Path, Points]] = field(default_factory=list)
+    evaluations: list[tuple[AnyPath, Points]] = field(default_factory=list)
 
 
 def of_study(study: StudyFolder, running: bool) -> Run:

@@ -1,14 +1,12 @@
 """The runs of one study in MLflow, brought to what they should be by sending what they lack."""
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from awcl.files import local_copy
 from awcl.records import StudyFolder
 from awcl.tracking.client import connect, sqlite_file
 from awcl.tracking.projection import STUDY, Points, Run
@@ -40,7 +38,7 @@ class Runs:
         self._study_id = definition["id"]
         self._experiment = _experiment(self.client, uri, study, f"awcl-{definition['name']}")
         self._held: dict[str, Held] = {}
-        for run in self._search():
+        for run in list(self._search()):
             key = run.data.tags["awcl.key"]
             if key in self._held:  # a creation that timed out and was tried again was done twice
                 self.client.delete_run(run.info.run_id)
@@ -57,7 +55,7 @@ class Runs:
         there = held.tags.get(EVALUATIONS, "").split()
         for folder, scores in wanted.evaluations:
             if folder.name not in there:
-                with _on_this_machine(folder) as files:
+                with local_copy(folder) as files:
                     self.client.log_artifacts(held.id, str(files), artifact_path=folder.name)
                 points.append(scores)
         if wanted.evaluations:
@@ -137,22 +135,10 @@ def _experiment(client: Any, uri: str, study: StudyFolder, name: str) -> str:
     if not uri.startswith("http"):
         database = sqlite_file(uri)
         beside = database.parent if database else study.path.parent
-        location = (beside / "mlartifacts" / name).as_uri()
+        folder = beside / "mlartifacts" / name
+        location = folder.as_uri() if isinstance(folder, Path) else str(folder)
     pages = {"mlflow.experimentKind": "custom_model_development"}  # which ones the UI opens with
     return client.create_experiment(name, artifact_location=location, tags=pages)
-
-
-@contextmanager
-def _on_this_machine(folder: Path) -> Iterator[Path]:
-    """The folder itself, or a copy of one that lies in an object store."""
-    if "://" not in str(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as copy:
-        for file in folder.iterdir():
-            with file.open("rb") as there, open(Path(copy) / file.name, "wb") as here:
-                shutil.copyfileobj(there, here)
-        yield Path(copy)
 
 
 def _name(name: str) -> str:
