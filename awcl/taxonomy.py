@@ -109,8 +109,8 @@ class Taxonomy:
         """Raises InputError, with the nearest known name, where a label is not in the taxonomy."""
         if name in self._kind_of or name in self.no_anatomy:
             return
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = difflib.get_close_matches(name, self.names, n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise InputError(f"unknown anatomy name {name!r}{hint} (taxonomy {self.name!r})")
 
     @cached_property

@@ -427,6 +427,8 @@ def test_an_encoder_that_is_none_is_refused(awcl, frames, packs, tmp_path, monke
         (["--every", 0], "phantom: every 0: between"),
         (["--seed", -1], "phantom: seed -1: between"),
         (["--workers", -1], "--workers -1: at least 1 process"),
+        (["--workers", 0], "--workers 0: at least 1 process"),
+        (["--sheet", "s.jpg"], "--sheet s.jpg: it is a PNG"),
         (["--taxonomy", "none.toml"], "taxonomy none.toml: No such file or directory"),
     ],
 )
@@ -465,6 +467,7 @@ def test_a_study_that_is_none_or_has_no_frames_is_refused(awcl, tmp_path, monkey
     refused(awcl("study", "status", "planes"), "results/planes: no study is stored here")
     refused(awcl("study", "sync", "planes"), "no study is stored here")
     refused(awcl("study", "propose", "planes", 2), "no study is stored here")
+    refused(awcl("study", "register", "planes"), "no study is stored here")
     assert files(tmp_path) == set()
 
 

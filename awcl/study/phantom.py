@@ -6,6 +6,7 @@ from pathlib import Path
 
 from awcl import hashing
 from awcl.data.phantom import writing
+from awcl.data.phantom.planes import planes
 from awcl.study.space import Phantom
 from awcl.study.stages import Stages
 from awcl.taxonomy import Taxonomy
@@ -14,11 +15,12 @@ from awcl.taxonomy import Taxonomy
 def make(phantom: Phantom, storage: Path, taxonomy: Taxonomy, stages: Stages) -> Path:
     """Makes what is missing of it, and returns its frame table.
 
-    Its folder in storage is named by its settings, so that studies share it and other settings get
-    a folder of their own; more scans are added to those there.
+    Its folder in storage is named by all that it is made of, so that studies that want the same
+    share it, and another drawing or number of scans gets a folder of its own.
     """
     settings = phantom.settings
-    named = hashing.of_json([writing.FORMAT, asdict(settings)], digits=8)
+    made_of = [writing.FORMAT, asdict(settings), phantom.scans, list(planes())]
+    named = hashing.of_json(made_of, digits=8)
     folder = storage / f"phantom-{settings.size}px-{named}"
 
     def there() -> int:

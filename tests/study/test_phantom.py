@@ -37,10 +37,16 @@ def test_it_lies_in_storage_under_a_name_of_its_settings(make, tmp_path):
 
 
 def test_making_it_again_goes_on_and_says_so(make):
-    frames, _ = make(TINY)
+    two = TINY.model_copy(update={"scans": 2})
+    frames, _ = make(two)
     images = {file: file.stat().st_mtime_ns for file in frames.parent.glob("images/*/*.png")}
-    again, said = make(TINY.model_copy(update={"scans": 2}))
-    assert again == frames and said.endswith("; goes on: 1 of 2 scans there\n")
+    again, said = make(two)
+    assert again == frames and said.endswith("; goes on: 2 of 2 scans there\n")
     assert all(file.stat().st_mtime_ns == time for file, time in images.items())
-    assert pd.read_parquet(again)["patient"].nunique() == 2
-    assert make(TINY)[1].endswith("; goes on: 1 of 1 scans there\n")
+
+
+def test_a_study_of_fewer_scans_leaves_that_of_more_as_it_is(make):
+    many, _ = make(TINY.model_copy(update={"scans": 2}))
+    few, _ = make(TINY)
+    assert few != many
+    assert pd.read_parquet(many)["patient"].nunique() == 2

@@ -20,6 +20,7 @@ from awcl.data.phantom.planes import Plane, planes
 from awcl.data.phantom.shapes import Points, Structure, turned
 from awcl.data.phantom.tissues import NUMBER
 from awcl.errors import InputError
+from awcl.taxonomy import Taxonomy
 
 MASK_CLASSES = ("head", "body", "fluid", "femur", "heart")  # values 1, 2, ... of a mask
 BACKGROUND = "BG"
@@ -169,6 +170,20 @@ class Scan:
     @functools.cached_property
     def _texture(self) -> imaging.Texture:
         return imaging.Texture.draw(_rng(self.settings.seed, self.number, "texture"))
+
+
+def check_planes(taxonomy: Taxonomy) -> None:
+    """Draws every plane once. Raises InputError for a name, tissue or mask class that is none."""
+    fetus = Fetus(growth.draw("second", _rng("check")), young=False, name="check")
+    for name, plane in planes().items():
+        taxonomy.check(name)
+        for structure in plane.draw(fetus):
+            if structure.tissue not in NUMBER:
+                known = ", ".join(NUMBER)
+                raise InputError(f"plane {name}: no tissue {structure.tissue!r} (there: {known})")
+            if structure.mask and structure.mask not in MASK_CLASSES:
+                known = ", ".join(MASK_CLASSES)
+                raise InputError(f"plane {name}: no mask class {structure.mask!r} (there: {known})")
 
 
 def scan(number: int, settings: Settings) -> Scan:

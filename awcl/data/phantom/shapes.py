@@ -17,7 +17,8 @@ class Structure:
 
     outline: (N, 2) mm, closed. reach: how far it extends to either side of the plane, in mm: off
     the plane its outline shrinks about its middle as an ellipsoid's section does, and beyond that
-    it is gone. mask: the mask class that it is (awcl.data.phantom.MASK_CLASSES); None = as below.
+    it is gone. tissue: a name in awcl.data.phantom.tissues. mask: the mask class that it is
+    (awcl.data.phantom.scan.MASK_CLASSES); None = as what it is drawn on, "" = none.
     """
 
     tissue: str

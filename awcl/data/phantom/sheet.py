@@ -10,8 +10,9 @@ from awcl import hashing
 from awcl.data import decoding
 from awcl.data.phantom.machines import MACHINES
 from awcl.data.phantom.planes import planes
-from awcl.data.phantom.scan import Settings, scan
+from awcl.data.phantom.scan import Settings, check_planes, scan
 from awcl.data.table import FrameTable
+from awcl.errors import InputError
 from awcl.files import whole_file
 from awcl.taxonomy import Taxonomy
 
@@ -25,8 +26,9 @@ def draw(file: Path, seed: int, beside: FrameTable | None, taxonomy: Taxonomy) -
 
     beside: a table whose frames are shown where they are of the same anatomy, or of its kind.
     """
-    for name in planes():
-        taxonomy.check(name)
+    if file.suffix.lower() != ".png":
+        raise InputError(f"--sheet {file}: it is a PNG; give a name that ends in .png")
+    check_planes(taxonomy)
     columns = [(m, t) for t in ("second", "first") for m in MACHINES]
     names = [f"{machine}, {trimester}" for machine, trimester in columns]
     rows = _made(seed, columns)

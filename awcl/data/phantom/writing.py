@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from awcl.data import videos
 from awcl.data.phantom.planes import planes
-from awcl.data.phantom.scan import MASK_CLASSES, Scan, Settings, scan
+from awcl.data.phantom.scan import MASK_CLASSES, Scan, Settings, check_planes, scan
 from awcl.data.processes import pool
 from awcl.data.table import FrameTable
 from awcl.errors import InputError
@@ -34,6 +34,7 @@ from awcl.taxonomy import Taxonomy
 FORMAT = 2
 SOURCE = "phantom"
 PARALLEL_FROM = 2  # scans
+MOST = 100_000
 
 
 def write(
@@ -48,16 +49,20 @@ def write(
 ) -> FrameTable:
     """Makes what is not there yet of `scans` scans in `out`, and returns their frame table.
 
-    Raises InputError where `out` holds something else, or a phantom of other settings.
+    Raises InputError where `out` holds something else, a phantom of other settings, or more scans.
     """
     out = Path(out).absolute()
     if scans < 1:
         raise InputError(f"--scans {scans}: at least 1 scan is needed")
+    if scans > MOST:
+        raise InputError(f"--scans {scans}: {MOST} at most; another --seed makes others")
     if workers < 1:
         raise InputError(f"--workers {workers}: at least 1 process is needed")
-    for name in planes():
-        taxonomy.check(name)
+    check_planes(taxonomy)
     _claim(out, settings, as_videos)
+    there = len(list(out.glob("videos/*.avi" if as_videos else "images/*")))
+    if there > scans:
+        raise InputError(f"--scans {scans}: {out} holds {there} already; give another --out")
     made = [scan(number, settings) for number in range(scans)]
     table = FrameTable.build(
         pd.DataFrame([row for s in made for row in _rows(s, out, as_videos)]), taxonomy, str(out)

@@ -78,8 +78,8 @@ def require_column(header: Iterable[str], column: str, path: Path) -> None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean ...?' where a known name is near, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def translate(table: pd.DataFrame, column: str, known: Mapping[str, str], path: Path) -> pd.Series:

@@ -203,6 +203,9 @@ def test_more_scans_only_add(tmp_path, as_videos):
         assert after[name].startswith(before[name])
     made(tmp_path / "b", 4, as_videos=as_videos)
     assert after == files(tmp_path / "b")
+    with pytest.raises(InputError, match=r"--scans 3: .*a holds 4 already; give another --out"):
+        made(tmp_path / "a", 3, as_videos=as_videos)
+    assert after == files(tmp_path / "a")
 
 
 STUCK = """
@@ -341,7 +344,12 @@ def test_a_folder_that_holds_other_files_is_refused_and_hidden_ones_are_none(tmp
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [({"scans": 0}, "--scans 0"), ({"workers": 0}, "--wor")]
+    ("given", "said"),
+    [
+        ({"scans": 0}, "--scans 0"),
+        ({"scans": 10**9}, "--scans 1000000000: 100000"),
+        ({"workers": 0}, "--wor"),
+    ],
 )
 def test_no_scans_and_no_processes_are_refused(tmp_path, given, said):
     with pytest.raises(InputError, match=said):

@@ -1,7 +1,11 @@
 """Standard planes: what a sonographer sees in each, as a list of structures. One function a plane.
 
-A plane is a generator over a Fetus, drawn in order, and is all that adding an anatomy takes (its
-name must be in the taxonomy):
+A plane is a generator over a Fetus, drawn in order, and is all that adding an anatomy takes: a
+file in this folder, its name in the taxonomy. Tissues are in awcl.data.phantom.tissues, outlines in
+shapes, what a fetus measures in growth.Biometry (`fetus.size`, mm):
+
+    from awcl.data.phantom.planes import plane
+    from awcl.data.phantom.shapes import Structure, band, curve
 
     @plane("FLP", turn=25)
     def femur(fetus):
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 
 from awcl.data.phantom.fetus import Fetus
 from awcl.data.phantom.shapes import Structure
+from awcl.errors import InputError
 
 Draw = Callable[[Fetus], Iterator[Structure]]
 
@@ -44,6 +49,10 @@ def plane(
     """Registers a plane under the name of its anatomy."""
 
     def register(draw: Draw) -> Draw:
+        there = _PLANES.get(anatomy)
+        if there is not None:
+            one, other = there.draw.__qualname__, draw.__qualname__
+            raise InputError(f"plane {anatomy!r} is drawn twice: by {one} and by {other}")
         _PLANES[anatomy] = Plane(anatomy, draw, turn, fill)
         return draw
 
