@@ -9,7 +9,9 @@ that it was pre-trained on (`planes`) and, trained and tested there, on the thir
 saw (`planes-C`).
 
 What it shows is that everything works together. The phantom is drawn and small, and each arm has
-one seed: its numbers say nothing about fetal ultrasound.
+one seed: its numbers say nothing about fetal ultrasound. 7 min 31 s on 2 cores of an AMD EPYC
+(2026-11-20), of which 6 min 29 s training; its best trials reach a macro-F1 of about 0.6 on both
+tasks.
 """
 
 from awcl.config import DataConfig, ModelConfig, PretrainConfig, TrialConfig
