@@ -159,6 +159,11 @@ def _encoder_parsers(actions: Any) -> None:
     _config_flags(c, TrialConfig)
 
 
+STORAGE = "a folder (default ./results), or s3://BUCKET/NAME, gs:// or abfss://"
+TRACKING = "MLflow; default SQLite in storage, in ./results where that is a URL"
+PACKS = "default STORAGE/packs, ~/.cache/awcl/packs where that is a URL"
+
+
 def _study_parsers(actions: Any) -> None:
     summary = "run, look at, or complete a study"
     added = actions.add_parser("study", help=summary, description=summary)
@@ -175,12 +180,12 @@ def _study_parsers(actions: Any) -> None:
         c.add_argument("name", metavar="NAME_OR_FILE")
         if name == "propose":
             c.add_argument("count", metavar="N", type=int, help="how many")
-        c.add_argument("--storage", default="results", metavar="DIR", help="default ./results")
+        c.add_argument("--storage", default="results", metavar="DIR_OR_URL", help=STORAGE)
         if name not in ("status", "propose"):
-            c.add_argument("--tracking", metavar="URI", help="MLflow; default SQLite in storage")
+            c.add_argument("--tracking", metavar="URI", help=TRACKING)
         if name in ("run", "evaluate"):
             c.add_argument("--frames", metavar="FRAMES.parquet")
-            c.add_argument("--packs", metavar="DIR", help="default STORAGE/packs")
+            c.add_argument("--packs", metavar="DIR", help=PACKS)
             c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
 
 

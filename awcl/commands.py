@@ -274,7 +274,9 @@ def _counts(table: Any) -> str:
 
 
 def _packs(options: argparse.Namespace) -> Path:
-    return Path(options.packs) if options.packs else Path.home() / ".cache" / "awcl" / "packs"
+    from awcl.data.packing import user_cache
+
+    return Path(options.packs) if options.packs else user_cache() / "packs"
 
 
 def _tell_failed(pack: Any) -> None:
@@ -299,30 +301,32 @@ def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
         study = with_values(study, {"name": options.rename}, "--as")
     if not options.frames and study.phantom is None:
         raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
-    from awcl.study import phantom, plan
+    from awcl.files import storage_folder
+    from awcl.study import packs, phantom, plan
     from awcl.taxonomy import Taxonomy
     from awcl.tracking import Tracker
 
-    storage = plan.storage_folder(options.storage)
+    storage = storage_folder(options.storage)
     if options.frames:
         frames = Path(options.frames)
     else:
         taxonomy = Taxonomy.load(study.base.anatomy.taxonomy)
-        frames = phantom.make(study.phantom, storage, taxonomy, stages)
+        where = packs.local_storage(storage)
+        frames = phantom.make(study.phantom, where, taxonomy, stages)
     stages.begin("pack", "frames as the trials read them")
-    packs = Path(options.packs) if options.packs else None
-    made = plan.make_plan(study, frames, storage, packs)
+    packs_folder = Path(options.packs) if options.packs else None
+    made = plan.make_plan(study, frames, storage, packs_folder)
     _tell_failed(made.trials[0].pack)
     return made, Tracker(_tracking(options), made.folder)
 
 
 def _stored_study(options: argparse.Namespace) -> Any:
+    from awcl.files import storage_folder
     from awcl.records import StudyFolder
     from awcl.study import recipes
 
-    folder = StudyFolder(Path(options.storage).absolute() / options.name)
-    if options.name.endswith(".py"):
-        folder = StudyFolder(folder.path.parent / recipes.load(options.name).name)
+    name = recipes.load(options.name).name if options.name.endswith(".py") else options.name
+    folder = StudyFolder(storage_folder(options.storage) / name)
     if folder.definition is None:
         raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
     return folder
@@ -349,7 +353,8 @@ def _program(name: str) -> str:
 
 
 def _tracking(options: argparse.Namespace) -> str:
-    given = options.tracking or f"sqlite:///{Path(options.storage) / 'mlflow.db'}"
+    beside = "results" if "://" in options.storage else options.storage
+    given = options.tracking or f"sqlite:///{Path(beside) / 'mlflow.db'}"
     kind, _, file = given.partition("sqlite:///")  # a relative file would be another one elsewhere
     return given if kind or not file else f"sqlite:///{Path(file).absolute()}"
 

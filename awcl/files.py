@@ -30,6 +30,15 @@ def as_path(text: str | AnyPath) -> AnyPath:
     return ObjectPath.of(text) if "://" in str(text) else Path(text)
 
 
+def storage_folder(storage: str | AnyPath) -> AnyPath:
+    """Where studies are stored: a local folder or a URL. Raises InputError for one of no use."""
+    path = as_path(storage)
+    if isinstance(path, ObjectPath):
+        path.is_dir()  # a bucket that is absent or closed to us is told of now
+        return path
+    return path.absolute()
+
+
 @contextmanager
 def whole_file(path: AnyPath) -> Iterator[Path]:
     """Yields a path beside `path`; renames it into place, or removes it where the block raises."""
@@ -134,7 +143,8 @@ def local_copy(folder: AnyPath) -> Iterator[Path]:
 def remove_folder(folder: AnyPath) -> None:
     """With all that is in it; what cannot be removed stays."""
     if isinstance(folder, ObjectPath):
-        folder.remove_folder()
+        with suppress(OSError):
+            folder.remove_folder()
     else:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -74,7 +74,7 @@ def _leased(folder: ObjectPath) -> Iterator[None]:
     lease = Lease(as_path(f"{folder}/LEASE"))  # of its own, since the folder's bucket may be closed
     while not lease.take():
         time.sleep(LOOK)
-    folder.bucket.guard = lease.check
+    before, folder.bucket.guard = folder.bucket.guard, lease.check
     over = threading.Event()
     keeper = threading.Thread(target=_keep, args=(lease, over), daemon=True)
     keeper.start()
@@ -84,6 +84,8 @@ def _leased(folder: ObjectPath) -> Iterator[None]:
         over.set()
         keeper.join()
         lease.release()
+        if not lease.lost:
+            folder.bucket.guard = before
 
 
 def _keep(lease: "Lease", over: threading.Event) -> None:

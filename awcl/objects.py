@@ -124,17 +124,21 @@ class ObjectPath:
         return True
 
     def is_dir(self) -> bool:
-        return bool(self.sizes())
+        return next(self._below(), None) is not None
 
     def sizes(self) -> dict[PurePosixPath, int]:
-        """Every object below this folder, and its bytes.
+        """Every object below this folder, and its bytes."""
+        return dict(self._below())
 
-        Empty ones are left out: some writers (Arrow's among them) put them in place of folders.
-        """
+    def _below(self) -> Iterator[tuple[PurePosixPath, int]]:
+        """Page by page. Empty objects are left out: some writers (Arrow's among them) put them in
+        the place of folders."""
         with self._store() as store:
-            pages = list(obstore.list(store, prefix=self._name or None))
-        found = [(PurePosixPath(o["path"]), o["size"]) for page in pages for o in page if o["size"]]
-        return {key.relative_to(self.key): size for key, size in found if self.key in key.parents}
+            for page in obstore.list(store, prefix=self._name or None):
+                for found in page:
+                    key = PurePosixPath(found["path"])
+                    if found["size"] and self.key in key.parents:
+                        yield key.relative_to(self.key), found["size"]
 
     def iterdir(self) -> Iterator["ObjectPath"]:
         """Objects and folders in this one."""

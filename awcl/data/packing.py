@@ -51,6 +51,11 @@ class Packed:
     mask_sha256: str
 
 
+def user_cache() -> Path:
+    """Where this user's packs lie, and what else can be made again."""
+    return Path.home() / ".cache" / "awcl"
+
+
 def find_or_build(
     table: FrameTable, size: int, packs: Path, *, workers: int | None = None, quiet: bool = False
 ) -> FramePack:

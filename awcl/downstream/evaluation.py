@@ -1,7 +1,6 @@
 """One evaluation: an encoder, a task, and the folder that its result is written to once."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.encoder import Encoder
-from awcl.files import put_in_place, scratch_folder, write_json
+from awcl.files import AnyPath, put_in_place, scratch_folder, write_json
 from awcl.taxonomy import Taxonomy
 from awcl.version import code_version
 
@@ -37,7 +36,7 @@ def evaluate(
     return result, task.predictions
 
 
-def write_evaluation(folder: Path, result: dict[str, Any], predictions: pd.DataFrame) -> None:
+def write_evaluation(folder: AnyPath, result: dict[str, Any], predictions: pd.DataFrame) -> None:
     """EVAL.json and predictions.parquet, whole or not at all."""
     with scratch_folder(folder.parent) as part:
         predictions.to_parquet(part / "predictions.parquet", index=False)

@@ -1,14 +1,21 @@
 """Where a run's metrics and checkpoints go: the loop knows this interface and nothing behind it."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from awcl import records
 from awcl.errors import InputError
-from awcl.files import put_in_place, read_json, scratch_folder, whole_file, write_json
+from awcl.files import (
+    AnyPath,
+    put_in_place,
+    read_json,
+    remove_folder,
+    scratch_folder,
+    whole_file,
+    write_json,
+)
 from awcl.pretrain import machine
 
 Save = Callable[[Path], None]
@@ -37,11 +44,11 @@ class Reporter(Protocol):
         ...
 
 
-def write_checkpoint(run: Path, name: str, save: Save) -> None:
+def write_checkpoint(run: AnyPath, name: str, save: Save) -> None:
     """Puts a checkpoint into a run's folder, whole or not at all."""
     with scratch_folder(run) as part:
         save(part)
-        shutil.rmtree(run / name, ignore_errors=True)  # a broken one that was set aside
+        remove_folder(run / name)  # a broken one that was set aside
         put_in_place(part, run / name)
 
 

@@ -1,6 +1,7 @@
 """The table of arms: trials that differ in nothing but the seed, taken together."""
 
 from collections import defaultdict
+from io import BytesIO
 
 import pandas as pd
 
@@ -46,6 +47,6 @@ def _arms(folder: StudyFolder, axes: list[str]) -> dict[tuple[str, ...], dict[in
 def _predictions(trial: TrialFolder) -> dict[str, pd.DataFrame]:
     """Task name -> predictions of the trial's evaluations."""
     return {
-        result["name"]: pd.read_parquet(folder / PREDICTIONS)
+        result["name"]: pd.read_parquet(BytesIO((folder / PREDICTIONS).read_bytes()))
         for folder, result in trial.evaluations()
     }

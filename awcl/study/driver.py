@@ -6,7 +6,6 @@ So this file imports neither, and what it does import imports neither.
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,6 +17,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
 from awcl.config import RunConfig, TrialConfig
+from awcl.files import as_path
 
 Job = dict[str, Any]
 
@@ -31,7 +31,7 @@ def drive(space: dict[str, Job]) -> None:
     """
     job = space["job"]
     resources, config = job["resources"], TrialConfig.model_validate(job["config"])
-    folder = records.TrialFolder(Path(job["folder"]))
+    folder = records.TrialFolder(as_path(job["folder"]))
     per_worker = {"CPU": resources["cpus"]}
     if resources["gpus"]:
         per_worker["GPU"] = resources["gpus"]

@@ -44,7 +44,7 @@ class Evaluations:
         """Starts every task on the trial that waited longest."""
         trial = self.waiting.pop(0)
         for evaluation in self.plan.missing_of(trial):
-            job = worker.evaluation_job(evaluation)
+            job = worker.evaluation_job(evaluation, self.plan)
             self._running[self._task.remote(job, self._cpus)] = evaluation
         if self._of(trial):
             self.progress.evaluating(time.monotonic())

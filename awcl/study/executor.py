@@ -5,15 +5,14 @@ fresh Tuner, and stores each step as it comes. `Tuner.restore` is not used: it f
 scheduler's state and starts over where its snapshot is damaged.
 """
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from ray import tune
 
+from awcl.files import AnyPath, remove_folder
 from awcl.study import driver, stopping, worker
 from awcl.study.asha import Asha
 from awcl.study.cluster import drivers_ask_for, fitting, ray_session, slots
@@ -83,7 +82,7 @@ def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:
             _tuner(plan, Recorder(plan, tracker, asha, bar, evaluations), places).fit()
         finally:
             stages.details.update(progress.times())
-            shutil.rmtree(_notes(plan), ignore_errors=True)
+            remove_folder(_notes(plan))
         if any(trial.folder.done is None for trial in pending):
             raise KeyboardInterrupt
         stages.begin("evaluation", status=bar.status)
@@ -151,6 +150,6 @@ def _tuner(plan: Plan, recorder: Recorder, places: int) -> tune.Tuner:
     )
 
 
-def _notes(plan: Plan) -> Path:
+def _notes(plan: Plan) -> AnyPath:
     """Where Tune writes its own; nothing reads them."""
     return plan.folder.path / "tune"

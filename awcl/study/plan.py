@@ -15,12 +15,12 @@ from awcl.data.views import Views
 from awcl.downstream import tasks
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import check_backbone
-from awcl.errors import InputError
-from awcl.files import whole_file
+from awcl.files import AnyPath, storage_folder, whole_file
 from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
 from awcl.records import StudyFolder, TrialFolder, checkpoint_digest
+from awcl.study.packs import local_storage, share
 from awcl.study.sampling import Point
 from awcl.study.space import Study, check_growth, expand, with_stored_points
 from awcl.taxonomy import Taxonomy
@@ -45,8 +45,8 @@ class Evaluation:
 
     trial: Trial
     settings: tasks.TaskSettings
-    checkpoint: Path
-    folder: Path
+    checkpoint: AnyPath
+    folder: AnyPath
 
 
 @dataclass(frozen=True)
@@ -89,21 +89,24 @@ class Plan:
                 yield Evaluation(trial, settings, checkpoint, folder)
 
 
-def make_plan(study: Study, frames: Path, storage: Path, packs: Path | None = None) -> Plan:
+def make_plan(study: Study, frames: Path, storage: AnyPath, packs: Path | None = None) -> Plan:
     """Packs the frames and checks every trial and task against them; `held` then takes its folder.
 
     Points that the folder holds beside the recipe's belong to it. Raises InputError for what is
     wrong before anything is run; nothing is stored then but packs.
     """
-    folder = StudyFolder(storage_folder(storage) / study.name)
+    storage = storage_folder(storage)
+    folder = StudyFolder(storage / study.name)
     if folder.definition is not None:
         study = with_stored_points(study, folder.definition)
     table = FrameTable.read(frames, Taxonomy.load(study.base.anatomy.taxonomy))
     sizes = sorted({config.data.size for config in expand(study)})
-    packs_folder = packs or folder.path.parent / "packs"
+    packs_folder = packs or local_storage(storage) / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
     plan = Plan(study, folder, _trials(study, folder, by_size))
     _check(plan)
+    for pack in by_size.values():
+        share(pack, storage)
     return plan
 
 
@@ -174,10 +177,3 @@ def _take_folder(plan: Plan) -> None:
 def _ended_well(trial: Trial) -> bool:
     done = trial.folder.done
     return done is not None and done["outcome"] in ("finished", "stopped")
-
-
-def storage_folder(storage: str | Path) -> Path:
-    """Where studies are stored. Raises InputError for a URL."""
-    if "://" in str(storage):
-        raise InputError(f"--storage {storage}: object storage is not supported yet; give a folder")
-    return Path(storage).absolute()

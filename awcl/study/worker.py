@@ -18,8 +18,10 @@ from awcl.downstream.diagnostics import Diagnostics
 from awcl.downstream.evaluation import evaluate, target_domain_seen, write_evaluation
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import Encoder
+from awcl.files import as_path
 from awcl.pretrain.loop import pretrain, pretrain_rows
 from awcl.pretrain.reporter import Save
+from awcl.study import packs
 from awcl.study.plan import Evaluation, Plan, Trial
 from awcl.taxonomy import Taxonomy
 
@@ -34,6 +36,7 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
         "launch": launch,
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
+        "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "proxy_level": plan.study.proxy_level,
         "proxy_where": plan.study.proxy_where,
@@ -41,12 +44,14 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
     }
 
 
-def evaluation_job(evaluation: Evaluation) -> Job:
+def evaluation_job(evaluation: Evaluation, plan: Plan) -> Job:
+    """All that an evaluation needs."""
     trial = evaluation.trial
     return {
         "key": trial.key,
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
+        "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "settings": evaluation.settings.model_dump(mode="json"),
         "checkpoint": str(evaluation.checkpoint),
@@ -59,7 +64,7 @@ def train(job: Job) -> None:
     config, pack, taxonomy = _open(job)
     proxy = Proxy(pack, taxonomy, job["proxy_level"], job["proxy_where"])
     evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
-    reporter = RayReporter(records.TrialFolder(Path(job["folder"])))
+    reporter = RayReporter(records.TrialFolder(as_path(job["folder"])))
     asked = job["resources"]
     run = RunConfig(threads=asked["cpus"], loader_workers=asked["loader_workers"])
     pretrain(config, pack, taxonomy, reporter, evaluators, run)
@@ -70,9 +75,10 @@ class RayReporter:
 
     def __init__(self, trial: records.TrialFolder):
         self.trial = trial
+        self._copy = tempfile.TemporaryDirectory()  # of a checkpoint from an object store
 
     def start(self) -> Path | None:
-        return self.trial.checkpoint()
+        return records.newest_checkpoint(self.trial.train, copy=Path(self._copy.name))
 
     def epoch(self, metrics: dict[str, Any], save: Save) -> None:
         # One JSON field, so that what Tune adds to a result cannot be taken for a metric of ours.
@@ -96,8 +102,9 @@ def evaluate_job(job: Job, cpus: int) -> None:
 
     torch.set_num_threads(cpus)
     config, pack, taxonomy = _open(job)
-    checkpoint = Path(job["checkpoint"])
-    encoder = Encoder.load(checkpoint / records.ENCODER)
+    checkpoint = as_path(job["checkpoint"])
+    with records.opened(checkpoint) as local:
+        encoder = Encoder.load(local / records.ENCODER)
     if torch.cuda.is_available():
         encoder.cuda()
     settings = tasks.settings(job["settings"])
@@ -106,12 +113,13 @@ def evaluate_job(job: Job, cpus: int) -> None:
     result["epoch"] = records.checkpoint_epoch(checkpoint)
     seen = target_domain_seen(pack, pretrain_rows(pack, config), predictions)
     result["metrics"]["target_domain_seen"] = float(seen)
-    write_evaluation(Path(job["folder"]), result, predictions)
+    write_evaluation(as_path(job["folder"]), result, predictions)
 
 
 def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:
     config = TrialConfig.model_validate(job["config"])
-    return config, FramePack(Path(job["pack"])), Taxonomy.load(job["taxonomy"])
+    pack = FramePack(packs.fetched(Path(job["pack"]), job["shared_pack"]))
+    return config, pack, Taxonomy.load(job["taxonomy"])
 
 
 def _absolute(taxonomy: str) -> str:
