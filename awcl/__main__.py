@@ -174,6 +174,7 @@ def _study_parsers(actions: Any) -> None:
         ("status", commands.study_status, "the table of trials, as stored"),
         ("propose", commands.study_propose, "append configurations, learnt from finished trials"),
         ("sync", commands.study_sync, "write what is stored to MLflow, also into an empty one"),
+        ("register", commands.study_register, "the best encoder to MLflow's model registry"),
     ):
         rest = {"run": " --frames clean.parquet", "propose": " 8"}.get(name, "")
         c = _command(studies, name, run, summary, f"awcl study {name} planes{rest}")
@@ -183,10 +184,14 @@ def _study_parsers(actions: Any) -> None:
         c.add_argument("--storage", default="results", metavar="DIR_OR_URL", help=STORAGE)
         if name not in ("status", "propose"):
             c.add_argument("--tracking", metavar="URI", help=TRACKING)
+        if name == "register":
+            c.add_argument("--trial", metavar="KEY", help="another than the best finished one")
         if name in ("run", "evaluate"):
             c.add_argument("--frames", metavar="FRAMES.parquet")
             c.add_argument("--packs", metavar="DIR", help=PACKS)
             c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
+        if name == "run":
+            c.add_argument("--dry-run", action="store_true", help="tell trials and time, run none")
 
 
 def _taxonomy_flag(command: argparse.ArgumentParser) -> None:

@@ -94,13 +94,16 @@ def phantom(options: argparse.Namespace) -> int:
         raise InputError("phantom: give --out DIR to make one, or --sheet FILE.png to look at one")
     if options.beside and not options.sheet:
         raise InputError("phantom: --beside goes with --sheet FILE.png, which it is drawn on")
+    if options.sheet and not options.sheet.lower().endswith(".png"):
+        raise InputError(f"--sheet {options.sheet}: it is a PNG; give a name that ends in .png")
     taxonomy = Taxonomy.load(options.taxonomy)
     if options.out:
         given = {f: getattr(options, f) for f in ("size", "rate", "seconds", "labelled", "every")}
         settings = Settings(**given, seed=options.seed)
         table = writing.write(
             Path(options.out), options.scans, settings, taxonomy,
-            as_videos=options.videos, workers=options.workers or os.cpu_count() or 1,
+            as_videos=options.videos,
+            workers=(os.cpu_count() or 1) if options.workers is None else options.workers,
         )  # fmt: skip
         print(_counts(table))
         print(f"{len(table)} frames -> {Path(options.out) / 'frames.parquet'}")
@@ -177,6 +180,13 @@ def study_run(options: argparse.Namespace) -> int:
 
     with Stages() as stages:
         plan, tracker = _study(options, stages)
+        if options.dry_run:
+            from awcl.study import dry
+
+            stages.begin("dry run", "nothing is trained, nothing stored but frames and packs")
+            for line in dry.tell(plan):
+                print(line)
+            return 0
         stages.begin("ray")
         from awcl.study import executor  # seconds, so after what can be refused
         from awcl.study.plan import held
@@ -233,6 +243,17 @@ def study_sync(options: argparse.Namespace) -> int:
     if tracker.failed:
         return FAILED
     print(f"{tracker.study.path} -> {tracker.uri}")
+    return 0
+
+
+def study_register(options: argparse.Namespace) -> int:
+    from awcl.tracking.registry import register
+
+    folder, uri = _stored_study(options), _tracking(options)
+    with folder.only_driver():  # one writer
+        made = register(uri, folder, options.trial)
+    alias = f", models:/{made.name}@best" if made.is_best else ""
+    print(f"trial {made.trial} is models:/{made.name}/{made.version}{alias} at {uri}")
     return 0
 
 

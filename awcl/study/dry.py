@@ -60,12 +60,12 @@ def _times(plan: Plan) -> Iterator[str]:
         total += left * (frames // trial.config.pretrain.batch) * measured[kind]
     cores = plan.study.resources.cpus * max(trial.config.pretrain.workers for trial in pending)
     places = max(1, (os.cpu_count() or 1) // cores)
-    most = ", if none is stopped early" if plan.study.early_stopping else ""
     yield (
         f"the steps of {len(pending)} trials: {duration(total)} one after the other, "
-        f"{duration(total / places)} at {places} at a time{most}; starts, proxies and evaluations "
-        "come on top"
+        f"{duration(total / places)} at {places} at a time"
     )
+    early = "; early stopping takes off" if plan.study.early_stopping else ""
+    yield f"(starts, proxies and evaluations come on top{early})"
 
 
 def _kind(trial: Trial) -> str:

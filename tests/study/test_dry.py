@@ -1,5 +1,8 @@
 """A dry run: what would run, what it asks for, how long; nothing is stored."""
 
+import subprocess
+import sys
+
 from awcl.study import dry
 from awcl.study.plan import held, make_plan
 from awcl.study.space import Resources
@@ -25,6 +28,20 @@ def test_it_tells_of_trials_resources_and_time_and_stores_nothing(
     whole = f"{dry.duration(seconds)} one after the other, {dry.duration(seconds / 2)} at 2"
     assert whole in lines
     assert not plan.folder.path.exists()
+
+
+def test_the_command_runs_nothing(tiny_study, tiny_frames, tmp_path):
+    recipe = tmp_path / "tiny.py"
+    recipe.write_text(
+        "from awcl.study.space import Study\n"
+        f"def study():\n    return Study.model_validate({tiny_study.model_dump()!r})\n"
+    )
+    command = [sys.executable, "-m", "awcl", "study", "run", str(recipe), "--dry-run"]
+    command += ["--frames", str(tiny_frames), "--storage", str(tmp_path / "results")]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert "to run" in told.stdout and "the steps of 1 trials: " in told.stdout
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["packs"]
 
 
 def test_what_is_done_is_not_counted(tiny_study, tiny_frames, tmp_path, monkeypatch):
