@@ -267,3 +267,35 @@ def test_what_a_killed_process_held_is_another_s(folder, monkeypatch, capsys):
         assert f"taken over from {host}, process {process.pid}\n" in said
     else:
         assert said == ""
+
+
+STUDY = """
+import sys, time
+from awcl import __main__, commands, lease
+from awcl.files import as_path
+lease.RENEW = 0.2
+
+def study(options):
+    with lease.only_driver(as_path(options.storage)):
+        print("held", flush=True)
+        time.sleep(60)
+
+commands.study_status = study
+__main__.main(["study", "status", "any", "--storage", sys.argv[1]])
+"""
+
+
+def test_a_command_that_lost_its_lease_ends_with_a_line_and_not_with_0(bucket):
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUDY, f"{bucket}/study"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    as_path(f"{bucket}/study/LEASE").put(b'{"host": "other", "process": 1, "released": false}')
+    said, told = process.communicate(timeout=30)
+    assert said == (
+        f"{bucket}/study/LEASE is lost, another process has taken the study over: "
+        "this process stops\n"
+    )
+    assert told == "awcl: interrupted; run the same command again to go on\n"
+    assert process.returncode == 130

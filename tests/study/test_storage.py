@@ -29,7 +29,7 @@ def study():
 AWCL = """
 import sys
 from awcl import __main__, lease
-lease.RENEW, lease.STOP, lease.EXPIRE = 1, 20, 5  # the killed one renews no more
+lease.RENEW, lease.STOP, lease.EXPIRE = 1, 60, 5  # the killed one renews no more
 __main__.main(sys.argv[1:])
 """
 
