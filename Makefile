@@ -2,11 +2,12 @@
 #   make install   a virtual environment in .venv with everything pinned, and the awcl program
 #   make quickstart   that, then a whole study on synthetic scans; after Ctrl-C it goes on
 #   make test      formatting, lint, import order, and every test
+#   make chaos     a study that is killed five times ends as one left alone (make soak: 20 times)
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install quickstart test lint format clean
+.PHONY: install quickstart test chaos soak lint format clean
 
 install: $(VENV)/.installed
 	@echo "Ready: $(BIN)/awcl --help    (or: source $(BIN)/activate)"
@@ -29,6 +30,12 @@ export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 
 test: install lint
 	$(BIN)/pytest
+
+chaos: install
+	$(BIN)/python tests/chaos/study_kill.py
+
+soak: install
+	$(BIN)/python tests/chaos/study_kill.py --trials 24 --kills 20
 
 lint: install
 	$(BIN)/ruff format --check .
