@@ -308,11 +308,14 @@ class StudyFolder:
         append_line(self.path / "timings.jsonl", run)
 
     def catch_up(self) -> None:
-        """`TrialFolder.catch_up` for every trial that has not ended."""
+        """`TrialFolder.catch_up` for every trial that lacks epochs, also at the end of its run."""
         stops = {made["key"]: made["epoch"] for made in self.decisions() if made["stop"]}
         for trial in self.trials():
-            if trial.done is None:
+            done = trial.done
+            if done is None:
                 trial.catch_up(up_to=stops.get(trial.key, math.inf))
+            elif len(trial.history()) < done["epoch"]:  # marked before its last epoch was told
+                trial.catch_up(up_to=done["epoch"])
 
     def trial(self, key: str) -> TrialFolder:
         return TrialFolder(self.path / "trials" / key)

@@ -12,7 +12,6 @@ from awcl.data.phantom.machines import MACHINES
 from awcl.data.phantom.planes import planes
 from awcl.data.phantom.scan import Settings, check_planes, scan
 from awcl.data.table import FrameTable
-from awcl.errors import InputError
 from awcl.files import whole_file
 from awcl.taxonomy import Taxonomy
 
@@ -26,8 +25,6 @@ def draw(file: Path, seed: int, beside: FrameTable | None, taxonomy: Taxonomy) -
 
     beside: a table whose frames are shown where they are of the same anatomy, or of its kind.
     """
-    if file.suffix.lower() != ".png":
-        raise InputError(f"--sheet {file}: it is a PNG; give a name that ends in .png")
     check_planes(taxonomy)
     columns = [(m, t) for t in ("second", "first") for m in MACHINES]
     names = [f"{machine}, {trimester}" for machine, trimester in columns]
