@@ -293,6 +293,18 @@ def test_what_was_trained_after_the_decision_to_stop_is_not_told(folder):
     assert told == {"to-stop": [1, 2], "to-go-on": [1, 2, 3]}
 
 
+def test_an_end_that_was_marked_before_its_last_epoch_was_told_is_told(folder):
+    """A trial's own driver marks its end; the study's died before the epoch reached it."""
+    study = StudyFolder(folder)
+    trial = study.trial("k")
+    trial.write_about({"key": "k"})
+    trial.append_history({"epoch": 1})
+    checkpoint(trial.train, 2)
+    trial.write_done("finished", epoch=2)
+    study.catch_up()
+    assert [row["epoch"] for row in trial.history()] == [1, 2]
+
+
 def test_pruning_keeps_the_newest_of_all_launches(folder):
     trial = TrialFolder(folder / "k")
     for launch, epochs in (("a", (1, 2)), ("b", (3, 10))):
