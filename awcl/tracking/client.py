@@ -22,7 +22,7 @@ def connect(uri: str) -> Any:
     """An MlflowClient of a tracking URI; a SQLite database has its tables then."""
     from mlflow import MlflowClient  # two seconds of import, only where it is used
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # not each table it creates
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what fails is told here, in a line
     database = sqlite_file(uri)
     with _alone(database) if database else nullcontext():
         client = MlflowClient(tracking_uri=uri)
@@ -63,5 +63,8 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what MLflow, a driver or a network says."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """In one line what MLflow, a driver or a network says."""
+    lines = str(error).splitlines()
+    # SQLAlchemy may put a hint for its programmers first
+    told = [line for line in lines if line and not line.startswith("(raised as a result of")]
+    return told[0] if told else type(error).__name__
