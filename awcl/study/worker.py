@@ -20,7 +20,7 @@ from awcl.downstream.proxy import Proxy
 from awcl.encoder import Encoder
 from awcl.files import as_path
 from awcl.pretrain.loop import pretrain, pretrain_rows
-from awcl.pretrain.reporter import Save
+from awcl.pretrain.reporter import Save, write_checkpoint
 from awcl.study import packs
 from awcl.study.plan import Evaluation, Plan, Trial
 from awcl.taxonomy import Taxonomy
@@ -71,14 +71,20 @@ def train(job: Job) -> None:
 
 
 class RayReporter:
-    """Metrics and checkpoints through Ray Train; starts from the newest complete checkpoint."""
+    """Metrics and checkpoints of epochs through Ray Train.
+
+    Starts from the newest complete checkpoint, partial or not. A partial one is written past Train,
+    which would count it among those it keeps, and tell Tune of it as of an epoch.
+    """
 
     def __init__(self, trial: records.TrialFolder):
         self.trial = trial
+        self.noticed: ray.train.PreemptionInfo | None = None
         self._copy = tempfile.TemporaryDirectory()  # of a checkpoint from an object store
 
     def start(self) -> Path | None:
-        return records.newest_checkpoint(self.trial.train, copy=Path(self._copy.name))
+        copy = Path(self._copy.name)
+        return records.newest_checkpoint(self.trial.train, partial=True, copy=copy)
 
     def epoch(self, metrics: dict[str, Any], save: Save) -> None:
         # One JSON field, so that what Tune adds to a result cannot be taken for a metric of ours.
@@ -94,6 +100,18 @@ class RayReporter:
                 checkpoint=ray.train.Checkpoint.from_directory(folder),
                 checkpoint_dir_name=records.checkpoint_name(metrics["epoch"]),
             )
+        records.remove_partial(self.trial.train, up_to=metrics["epoch"])
+
+    def notice(self) -> bool:
+        """One more machine to go, or an earlier end, is one more notice."""
+        before, self.noticed = self.noticed, ray.train.get_preemption_info()
+        return self.noticed != before
+
+    def partial(self, epochs: int, steps: int, save: Save) -> None:
+        # Training goes on after it: Train ends the workers at the deadline, and where they ended
+        # by themselves it would take that for the end of the training, or for a failure.
+        if ray.train.get_context().get_world_rank() == 0:
+            write_checkpoint(self.trial.train, records.checkpoint_name(epochs, steps), save)
 
 
 def evaluate_job(job: Job, cpus: int) -> None:
