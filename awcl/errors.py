@@ -1,4 +1,4 @@
-"""The one exception for what a user got wrong."""
+"""The exception for what a user got wrong."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints it without a trace-back; a trace-back is for our own bugs.
     """
+
+
+class NotFiniteError(InputError):
+    """The loss of a run is not finite; training again would end there again."""

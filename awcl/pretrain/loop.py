@@ -25,7 +25,7 @@ from awcl.config import PretrainConfig, RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.data.table import rows_where
 from awcl.encoder import Encoder
-from awcl.errors import InputError
+from awcl.errors import InputError, NotFiniteError
 from awcl.files import read_json, write_json
 from awcl.pretrain import machine, methods
 from awcl.pretrain.feed import Feed
@@ -36,7 +36,9 @@ from awcl.pretrain.tally import Tally
 from awcl.taxonomy import Taxonomy
 
 FINITE_CHECK = 50  # steps between looks at the loss; each look makes the host wait for the device
-NOTICE_CHECK = 10  # steps between questions for a notice, which comes 30 s ahead or more
+# Steps between questions for a notice: each costs a millisecond or two, a hundredth of ten steps,
+# and clouds give notice 30 s ahead or more.
+NOTICE_CHECK = 10
 
 
 class Evaluator(Protocol):
@@ -55,7 +57,7 @@ def pretrain(
 
     Returns the metrics of each epoch: loss, images_per_second (views through the network),
     data_wait (share of the time), grad_norm, positives/* and what the evaluators yield.
-    Raises InputError for what frames or machine do not allow, and where the loss is not finite.
+    Raises InputError for what frames or machine do not allow, NotFiniteError for such a loss.
     """
     session = Session(config, pack, taxonomy, run or RunConfig())
     checkpoint = reporter.start()
@@ -202,7 +204,7 @@ class Session:
             dist.all_reduce(first, dist.ReduceOp.MIN)  # else the others would wait for this one
         step, config = int(first), self.config.pretrain
         if step < done:
-            raise InputError(
+            raise NotFiniteError(
                 f"the loss is {float(losses[step])}, its gradient's norm {float(norms[step])}, at "
                 f"epoch {self.epochs_done + 1}, step {step + 1}; lower pretrain.lr ({config.lr}) "
                 f"or raise pretrain.temperature ({config.temperature})"

@@ -17,6 +17,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
 from awcl.config import RunConfig, TrialConfig
+from awcl.errors import NotFiniteError
 from awcl.files import as_path
 
 Job = dict[str, Any]
@@ -48,8 +49,11 @@ def drive(space: dict[str, Job]) -> None:
             name=job["launch"],
             storage_path=str(folder.train),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=RunConfig().keep),
-            failure_config=ray.train.FailureConfig(max_failures=resources["retries"]),
-            callbacks=[TuneReportCallback()],
+            failure_config=ray.train.FailureConfig(
+                max_failures=resources["retries"],
+                max_preemption_failures=-1,  # a machine that goes on notice is nobody's failure
+            ),
+            callbacks=[TuneReportCallback(), NoSecondTry()],
         ),
     )
     try:
@@ -59,6 +63,15 @@ def drive(space: dict[str, Job]) -> None:
         epoch = max((row["epoch"] for row in folder.history()), default=0)
         folder.write_done("failed", epoch=epoch, reason=_last_words(error))
     tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+class NoSecondTry(ray.train.UserCallback):
+    """Ends a run whose loss is not finite: its retries would all end there."""
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        for error in worker_exceptions.values():
+            if isinstance(error, NotFiniteError):
+                raise error  # an error of a callback ends a run at once
 
 
 def _train(job: Job) -> None:

@@ -15,7 +15,7 @@ from awcl import records
 from awcl.config import RunConfig, TrialConfig, with_values
 from awcl.data.pack import FramePack
 from awcl.encoder import Encoder, features
-from awcl.errors import InputError
+from awcl.errors import InputError, NotFiniteError
 from awcl.files import read_json
 from awcl.pretrain import loop, machine, methods
 from awcl.pretrain.loop import learning_rate, pretrain
@@ -411,7 +411,7 @@ def test_a_loss_that_is_not_finite_is_named_by_epoch_step_and_rate(tiny_pack, tm
         r"the loss is \S+, its gradient's norm (nan|inf), at epoch 1, step [123]; "
         r"lower pretrain\.lr \(1e\+25\) .* \(0\.1\)"
     )
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(NotFiniteError, match=said):
         train(of, tiny_pack, tmp_path)
     assert records.newest_checkpoint(tmp_path) is None
 
