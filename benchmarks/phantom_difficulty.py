@@ -1,13 +1,13 @@
 """Is the phantom neither trivial nor impossible?
 
-    python benchmarks/phantom_difficulty.py [--scans 240] [--seconds 4] [--epochs 24]
+    python benchmarks/phantom_difficulty.py [--scans 400] [--seconds 2.4] [--epochs 24]
 
 Macro-F1 over its 13 anatomies, patients held out, of a ridge probe on raw pixels at 16 x 16, on a
 randomly initialised encoder and on a supervised one. All are trained on the second trimester of
 machines A and B, and tested there, on the unseen machine C, and on the first trimester. Aim: pixels
 and random under 0.5 at home, supervised over 0.9, and a visible step to machine C.
 
-Writes its phantom, pack and encoder under --out, and uses them again. About 6 minutes on 2 cores.
+Writes its phantom, pack and encoder under --out, and uses them again. About 15 minutes on 2 cores.
 """
 
 import argparse
@@ -48,8 +48,8 @@ TESTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/phantom_difficulty"))
-    parser.add_argument("--scans", type=int, default=240, help="45 at least, for all tests")
-    parser.add_argument("--seconds", type=float, default=4, help="length of a scan")
+    parser.add_argument("--scans", type=int, default=400, help="45 at least, for all tests")
+    parser.add_argument("--seconds", type=float, default=2.4, help="length of a scan")
     parser.add_argument("--size", type=int, default=96, help="view size in pixels")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--backbone", default="resnet10t")
