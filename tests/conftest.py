@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from awcl.data.packing import find_or_build
 from awcl.data.table import FrameTable
 from awcl.files import AnyPath, as_path
 from awcl.taxonomy import Taxonomy
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts what runs in its background deaf to Ctrl-C, and every child of it is so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

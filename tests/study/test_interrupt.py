@@ -47,7 +47,7 @@ def interrupted(command: list[str], log: Path, when: Callable[[], bool], times: 
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.3)
     assert process.wait(120) == 130, log.read_text()
-    end = time.time() + 10
+    end = time.time() + 30
     while time.time() < end and of_session(process.pid):
         time.sleep(0.1)
     assert of_session(process.pid) == []
