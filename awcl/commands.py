@@ -360,8 +360,7 @@ def _tell_study(plan: Any, tracker: Any, stages: Any) -> int:
     print(f"times    {stages.summary()}")
     print(f"storage  {plan.folder.path}")
     print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
-    outcomes = [trial.done["outcome"] for trial in plan.folder.trials() if trial.done]
-    return FAILED if "failed" in outcomes else 0
+    return FAILED if "failed" in {trial.outcome for trial in plan.folder.trials()} else 0
 
 
 def _program(name: str) -> str:

@@ -106,7 +106,7 @@ def _is_partial(checkpoint: AnyPath) -> bool:
     return _place(checkpoint)[1] > 0
 
 
-def _checkpoints(run: AnyPath) -> list[AnyPath]:
+def checkpoints(run: AnyPath) -> list[AnyPath]:
     """Every checkpoint under a run's folder, complete or not, oldest first."""
     return sorted((path for path in run.glob("**/epoch_*") if path.is_dir()), key=_place)
 
@@ -124,7 +124,7 @@ def newest_checkpoint(
     partial: those made within an epoch count too. A run goes on from them; nothing else reads them.
     copy: a folder of this machine to which one from an object store is copied, and there compared.
     """
-    for checkpoint in reversed(_checkpoints(run)):
+    for checkpoint in reversed(checkpoints(run)):
         epoch, step = _place(checkpoint)
         if not after < epoch <= up_to or (step and not partial):
             continue
@@ -141,14 +141,14 @@ def newest_checkpoint(
 def prune_checkpoints(run: AnyPath, keep: int, up_to: float = math.inf) -> None:
     """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
     remove_partial(run, up_to)
-    whole = [path for path in _checkpoints(run) if not _is_partial(path)]
+    whole = [path for path in checkpoints(run) if not _is_partial(path)]
     for old in [path for path in whole if checkpoint_epoch(path) <= up_to][:-keep]:
         remove_folder(old)
 
 
 def remove_partial(run: AnyPath, up_to: float) -> None:
     """Removes partial checkpoints of epochs up to this one, which has a whole one by now."""
-    for old in _checkpoints(run):
+    for old in checkpoints(run):
         if _is_partial(old) and checkpoint_epoch(old) < up_to:
             remove_folder(old)
 
@@ -194,6 +194,19 @@ class TrialFolder:
     def write_about(self, about: dict[str, Any]) -> None:
         if not (self.path / "TRIAL.json").is_file():
             write_json(self.path / "TRIAL.json", about)
+
+    @property
+    def outcome(self) -> str | None:
+        """finished, stopped or failed; None while pending."""
+        done = self.done
+        return done["outcome"] if done else None
+
+    @property
+    def last_proxy(self) -> float | None:
+        """What a finished trial ended with; None for any other, and where that is not finite."""
+        history = self.history() if self.outcome == "finished" else []
+        proxy = history[-1]["val/proxy"] if history else math.nan
+        return proxy if math.isfinite(proxy) else None
 
     @property
     def done(self) -> dict[str, Any] | None:

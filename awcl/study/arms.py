@@ -38,7 +38,7 @@ def _arms(folder: StudyFolder, axes: list[str]) -> dict[tuple[str, ...], dict[in
     """Finished trials by their place on the axes, then by seed."""
     arms: dict[tuple[str, ...], dict[int, TrialFolder]] = defaultdict(dict)
     for trial in folder.trials():
-        if trial.done and trial.done["outcome"] == "finished":
+        if trial.outcome == "finished":
             values = shown(parse(TrialConfig, trial.about["config"], trial.key))
             arms[tuple(str(values[axis]) for axis in axes)][values["seed"]] = trial
     return arms

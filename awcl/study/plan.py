@@ -175,5 +175,4 @@ def _take_folder(plan: Plan) -> None:
 
 
 def _ended_well(trial: Trial) -> bool:
-    done = trial.folder.done
-    return done is not None and done["outcome"] in ("finished", "stopped")
+    return trial.folder.outcome in ("finished", "stopped")

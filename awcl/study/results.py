@@ -1,6 +1,5 @@
 """What a study has found, point by point; read from storage alone. No ray in here."""
 
-import math
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -40,8 +39,8 @@ def _last_proxies(folder: StudyFolder) -> dict[str, float]:
     """Configuration in JSON -> the last proxy of its finished trial."""
     found = {}
     for trial in folder.trials():
-        history = trial.history() if (trial.done or {}).get("outcome") == "finished" else []
-        if history and math.isfinite(history[-1]["val/proxy"]):
+        proxy = trial.last_proxy
+        if proxy is not None:
             config = parse(TrialConfig, trial.about["config"], trial.key)
-            found[config.model_dump_json()] = history[-1]["val/proxy"]
+            found[config.model_dump_json()] = proxy
     return found

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from awcl.config import TrialConfig, parse
-from awcl.records import StudyFolder, TrialFolder
+from awcl.records import StudyFolder, TrialFolder, checkpoints
 from awcl.study.asha import Asha
 from awcl.study.progress import UNKNOWN, Course, Progress, minutes
 from awcl.study.stages import duration
@@ -14,21 +14,22 @@ from awcl.study.stages import duration
 
 @dataclass(frozen=True)
 class Standing:
-    """One trial. state: finished, stopped, failed, running, pending. rung: the last decision's
-    epoch, or None. reason: why it was stopped or failed. checkpoint: the newest, under trials/KEY/
-    train; None before the first."""
+    """What is stored of one trial, each file read once.
 
-    folder: TrialFolder
+    state: finished, stopped, failed, running, pending. starts, history: as `TrialFolder` gives
+    them. evaluations: the results. rung: the last decision's epoch, or None. reason: why it was
+    stopped or failed. checkpoint: the newest, under trials/KEY/train; None before the first.
+    """
+
+    key: str
     config: TrialConfig
     state: str
+    starts: list[dict[str, Any]]
     history: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
     rung: int | None
     reason: str
     checkpoint: str | None
-
-    @property
-    def key(self) -> str:
-        return self.folder.key
 
     @property
     def proxy(self) -> float:
@@ -41,9 +42,11 @@ def standings(study: StudyFolder) -> list[Standing]:
     rungs: dict[str, int] = {}
     for made in study.decisions():
         rungs[made["key"]] = max(made["epoch"], rungs.get(made["key"], 0))
-    trials = list(study.trials())
-    now = _launch(trials) if study.held else None
-    return [_standing(trial, now, rungs.get(trial.key)) for trial in trials]
+    starts = {trial: trial.starts() for trial in study.trials()}
+    # The newest run of the study that started a trial; names of runs sort by time.
+    newest = max((start["launch"] for each in starts.values() for start in each), default=None)
+    now = newest if study.held else None
+    return [_standing(trial, each, now, rungs.get(trial.key)) for trial, each in starts.items()]
 
 
 def summary(study: StudyFolder, trials: list[Standing]) -> str:
@@ -69,7 +72,7 @@ def seconds_used(study: StudyFolder, trials: list[Standing]) -> float:
     launches: dict[str, list[float]] = {}
     for trial in trials:
         rows = [row["time"] for row in trial.history]
-        for start, until in pairwise([*trial.folder.starts(), None]):
+        for start, until in pairwise([*trial.starts, None]):
             if any(begun <= start["time"] <= end for begun, end in runs):
                 continue
             upper = until["time"] if until else float("inf")
@@ -82,8 +85,8 @@ def seconds_used(study: StudyFolder, trials: list[Standing]) -> float:
 
 def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
     """As a running study estimates it (`Progress`), from the epochs that are stored."""
-    places = max((s["places"] for t in trials for s in t.folder.starts()), default=1)
-    judged = sum(len(trial.folder.evaluations()) for trial in trials)
+    places = max((start["places"] for t in trials for start in t.starts), default=1)
+    judged = sum(len(trial.evaluations) for trial in trials)
     tasks = len(trials) * len(study.definition["tasks"])
     stopping = study.definition.get("early_stopping")
     asha = Asha(stopping["grace"], stopping["reduction"]) if stopping else None
@@ -92,7 +95,7 @@ def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
         {trial.key: _course(trial) for trial in trials}, places, asha, max(0, tasks - judged), now
     )
     for trial in trials:
-        starts = [start["time"] for start in trial.folder.starts()]
+        starts = [start["time"] for start in trial.starts]
         before = None
         for row in trial.history:
             started = max((start for start in starts if start < row["time"]), default=None)
@@ -106,30 +109,30 @@ def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
     return progress.seconds_left(now)
 
 
-def _standing(trial: TrialFolder, running: str | None, rung: int | None) -> Standing:
-    done, starts = trial.done, trial.starts()
-    state = "pending"
-    if done:
-        state = done["outcome"]
-    elif running is not None and starts and starts[-1]["launch"] == running:
-        state = "running"
-    config = parse(TrialConfig, trial.about["config"], trial.key)
-    reason = (done or {}).get("reason", "")
-    newest = max(trial.train.glob("**/epoch_*"), key=lambda path: path.name, default=None)
-    checkpoint = str(newest.relative_to(trial.train)) if newest else None
-    return Standing(trial, config, state, trial.history(), rung, reason, checkpoint)
-
-
-def _launch(trials: list[TrialFolder]) -> str | None:
-    """The newest run of the study that started a trial; its names sort by time."""
-    return max((start["launch"] for trial in trials for start in trial.starts()), default=None)
+def _standing(
+    trial: TrialFolder, starts: list[dict[str, Any]], running: str | None, rung: int | None
+) -> Standing:
+    done = trial.done or {}
+    runs = running is not None and bool(starts) and starts[-1]["launch"] == running
+    made = checkpoints(trial.train)
+    return Standing(
+        key=trial.key,
+        config=parse(TrialConfig, trial.about["config"], trial.key),
+        state=done.get("outcome", "running" if runs else "pending"),
+        starts=starts,
+        history=trial.history(),
+        evaluations=[result for _, result in trial.evaluations()],
+        rung=rung,
+        reason=done.get("reason", ""),
+        checkpoint=str(made[-1].relative_to(trial.train)) if made else None,
+    )
 
 
 def _course(trial: Standing) -> Course:
     ended = trial.state in ("finished", "stopped", "failed")
     course = Course(len(trial.history), trial.config.pretrain.epochs, ended)
     if trial.state == "running":
-        course.started = trial.folder.starts()[-1]["time"]
+        course.started = trial.starts[-1]["time"]
         since = [row["time"] for row in trial.history if row["time"] > course.started]
         course.told = since[-1] if since else None
     return course

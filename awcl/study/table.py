@@ -20,17 +20,16 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     were stopped, their rungs and checkpoints, and what of each is evaluated.
     """
     definition = folder.definition
-    there = standings(folder)
-    trials = [_Row(standing) for standing in there]
+    trials = standings(folder)
     axes = [*definition["axes"], "seed"]
-    tasks = sorted({task for row in trials for task in row.scores})
+    tasks = sorted({found["name"] for trial in trials for found in trial.evaluations})
     head = ["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "proxy"]
-    parts = [summary(folder, there)] if details else []
+    parts = [summary(folder, trials)] if details else []
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:
-            cells = [[r.key, *r.values(axes), r.epochs, r.shown] for r in rows]
-            scores = [[f"test {t} macro-F1 [95 %]", *(r.test(t) for r in rows)] for t in tasks]
+            cells = [_cells(row, axes) for row in rows]
+            scores = [[f"test {t} macro-F1 [95 %]", *(_test(r, t) for r in rows)] for t in tasks]
             tables = _within_width([head, *cells], scores, named=1 + len(axes))
             parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
             told = details or outcome == "failed"
@@ -41,7 +40,7 @@ def render(folder: StudyFolder, details: bool = False) -> str:
         head = ["task", *head[1 : len(axes)], "test macro-F1, mean of seeds [95 %]", "each seed"]
         parts.append(f"seeds together, full budget\n{aligned([head, *together])}")
     if details:
-        parts.append(f"newest checkpoints, under trials/TRIAL/train\n{_whereabouts(there)}")
+        parts.append(f"newest checkpoints, under trials/TRIAL/train\n{_whereabouts(trials)}")
     return "\n\n".join(parts)
 
 
@@ -55,31 +54,25 @@ TITLES = {
 }
 
 
-class _Row:
-    def __init__(self, trial: Standing):
-        self.key, self.config, self.state = trial.key, trial.config, trial.state
-        self.reason, self.proxy = trial.reason, trial.proxy
-        self.shown = f"{self.proxy:.3f}" if trial.history else "-"
-        self.epochs = f"{len(trial.history)}/{self.config.pretrain.epochs}"
-        evaluations = trial.folder.evaluations()
-        self.scores = {found["name"]: found["metrics"] for _, found in evaluations}
+def _cells(trial: Standing, axes: list[str]) -> list[str]:
+    config = shown(trial.config)
+    proxy = f"{trial.proxy:.3f}" if trial.history else "-"
+    epochs = f"{len(trial.history)}/{trial.config.pretrain.epochs}"
+    return [trial.key, *(str(config[axis]) for axis in axes), epochs, proxy]
 
-    def values(self, axes: list[str]) -> list[str]:
-        config = shown(self.config)
-        return [str(config[axis]) for axis in axes]
 
-    def test(self, task: str) -> str:
-        metrics = self.scores.get(task)
-        if metrics is None:
-            return "-"
-        low, high = metrics["macro_f1/low"], metrics["macro_f1/high"]
-        return f"{metrics['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
+def _test(trial: Standing, task: str) -> str:
+    scores = {found["name"]: found["metrics"] for found in trial.evaluations}
+    if task not in scores:
+        return "-"
+    value, low, high = (scores[task][f"macro_f1{end}"] for end in ("", "/low", "/high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _whereabouts(trials: list[Standing]) -> str:
     rows = [["trial", "state", "rung", "checkpoint", "evaluated"]]
     for trial in trials:
-        judged = ", ".join(sorted(found["name"] for _, found in trial.folder.evaluations()))
+        judged = ", ".join(sorted(found["name"] for found in trial.evaluations))
         rung = "-" if trial.rung is None else str(trial.rung)
         rows.append([trial.key, trial.state, rung, trial.checkpoint or "-", judged or "-"])
     return aligned(rows)

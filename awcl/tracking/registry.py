@@ -1,6 +1,5 @@
 """The encoder of a study's best trial in MLflow's model registry, in a form without pickle."""
 
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +59,8 @@ def register(uri: str, study: StudyFolder, key: str | None = None) -> Registered
 
 def best_trial(study: StudyFolder) -> TrialFolder | None:
     """The finished trial with the highest val/proxy at its end; None where none has finished."""
-    proxies = {}
-    for trial in study.trials():
-        history = trial.history()
-        if trial.done and trial.done["outcome"] == "finished" and history:
-            proxies[trial] = history[-1]["val/proxy"]
-    known = {trial: proxy for trial, proxy in proxies.items() if not math.isnan(proxy)}
+    proxies = {trial: trial.last_proxy for trial in study.trials()}
+    known = {trial: proxy for trial, proxy in proxies.items() if proxy is not None}
     return max(known, key=known.get, default=None)
 
 
@@ -73,9 +68,9 @@ def _ended(study: StudyFolder, key: str) -> TrialFolder:
     keys = [trial.key for trial in study.trials()]
     if key not in keys:
         raise InputError(f"--trial {key}: no trial of {study.path}; there are {', '.join(keys)}")
-    done = study.trial(key).done
-    if done is None or done["outcome"] == "failed":
-        state = done["outcome"] if done else "pending"
+    outcome = study.trial(key).outcome
+    if outcome in (None, "failed"):
+        state = outcome or "pending"
         raise InputError(f"--trial {key}: it is {state}; only what has finished is registered")
     return study.trial(key)
 
