@@ -1,4 +1,7 @@
-"""The exception for what a user got wrong."""
+"""The exception for what a user got wrong, and the hint that goes with a wrong name."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -10,3 +13,9 @@ class InputError(ValueError):
 
 class NotFiniteError(InputError):
     """The loss of a run is not finite; training again would end there again."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?' where a known name or two are near, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -1,13 +1,12 @@
 """Anatomy names, fine -> coarse, and which names are no anatomy. The names are in taxonomy.toml."""
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from awcl import hashing
-from awcl.errors import InputError
+from awcl.errors import InputError, nearest
 
 BUILTIN = Path(__file__).with_name("taxonomy.toml")
 LEVELS = ("coarse", "fine")
@@ -109,8 +108,7 @@ class Taxonomy:
         """Raises InputError, with the nearest known name, where a label is not in the taxonomy."""
         if name in self._kind_of or name in self.no_anatomy:
             return
-        near = difflib.get_close_matches(name, self.names, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = nearest(name, self.names)
         raise InputError(f"unknown anatomy name {name!r}{hint} (taxonomy {self.name!r})")
 
     @cached_property

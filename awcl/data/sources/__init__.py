@@ -18,9 +18,8 @@ from typing import Any
 
 import pandas as pd
 
-from awcl.data.sources._reading import nearest
 from awcl.data.table import FrameTable
-from awcl.errors import InputError
+from awcl.errors import InputError, nearest
 from awcl.taxonomy import Taxonomy
 
 

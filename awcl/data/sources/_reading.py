@@ -5,14 +5,13 @@ so a message names the row that its reader sees.
 """
 
 import csv
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from awcl.data.table import SPLITS, split_by_patient
-from awcl.errors import InputError
+from awcl.errors import InputError, nearest
 from awcl.taxonomy import Taxonomy
 
 DEPTH = 2  # a table lies in the folder given, or in one nested at most this deep by unzipping
@@ -74,12 +73,6 @@ def require_column(header: Iterable[str], column: str, path: Path) -> None:
             f"{path}: column {column!r} is missing{nearest(column, header)}"
             f" (columns: {', '.join(header) or 'none'})"
         )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?' where a known name is near, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def translate(table: pd.DataFrame, column: str, known: Mapping[str, str], path: Path) -> pd.Series:

@@ -44,7 +44,7 @@ import pyarrow.parquet as pq
 
 from awcl.data.sources import SourceRows, _reading
 from awcl.data.table import COLUMNS
-from awcl.errors import InputError
+from awcl.errors import InputError, nearest
 from awcl.taxonomy import Taxonomy
 
 KEYS = ("table", "root", "columns", "anatomy", "constants")
@@ -92,7 +92,7 @@ def _mapping(file: Path, taxonomy: Taxonomy) -> dict:
         raise InputError(f"{file}: not a TOML file ({error})") from error
     for key in data:
         if key not in KEYS:
-            near = _reading.nearest(key, KEYS)
+            near = nearest(key, KEYS)
             raise InputError(f"{file}: unknown key {key!r}{near} (known: {', '.join(KEYS)})")
     if not isinstance(data.get("table"), str):
         raise InputError(f"{file}: 'table' is missing; it names the CSV or Parquet file")
@@ -127,7 +127,7 @@ def _check_columns(sections: dict[str, dict], file: Path) -> None:
             if column not in KNOWN:
                 raise InputError(
                     f"{file}: [{key}] {column!r} is no column of the frame table"
-                    f"{_reading.nearest(column, KNOWN)} (columns: {', '.join(KNOWN)})"
+                    f"{nearest(column, KNOWN)} (columns: {', '.join(KNOWN)})"
                 )
     both = sorted(set(sections["columns"]) & set(sections["constants"]))
     if both:
