@@ -17,11 +17,11 @@ def tell(plan: Plan) -> Iterator[str]:
     axes = [*plan.study.axes, "seed"]
     rows = [["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "state"]]
     for trial in plan.trials:
-        values, done = shown(trial.config), trial.folder.done
+        values = shown(trial.config)
         rows.append([
             trial.key, *[str(values[axis]) for axis in axes],
             f"{len(trial.folder.history())}/{trial.config.pretrain.epochs}",
-            done["outcome"] if done else "to run",
+            trial.folder.outcome or "to run",
         ])  # fmt: skip
     yield aligned(rows)
     yield ""
@@ -44,20 +44,20 @@ def _times(plan: Plan) -> Iterator[str]:
     if not pending:
         yield "every trial is done"
         return
-    measured: dict[str, float] = {}
+    epochs: dict[str, float] = {}  # seconds of one, by kind of trial
     total = 0.0
     for trial in pending:
-        kind = _kind(trial)
-        if kind not in measured:
-            measured[kind] = _step(trial, plan.study.resources.cpus)
-            steps = len(pretrain_rows(trial.pack, trial.config)) // trial.config.pretrain.batch
+        kind, batch = _kind(trial), trial.config.pretrain.batch
+        if kind not in epochs:
+            step = _step(trial, plan.study.resources.cpus)
+            steps = len(pretrain_rows(trial.pack, trial.config)) // batch
+            epochs[kind] = steps * step
             yield (
-                f"a step of {trial.key} took {measured[kind]:.3g} s here; "
-                f"an epoch has {steps}, for {trial.config.pretrain.batch} frames each"
+                f"a step of {trial.key} took {step:.3g} s here; "
+                f"an epoch has {steps}, for {batch} frames each"
             )
-        frames = len(pretrain_rows(trial.pack, trial.config))
         left = trial.config.pretrain.epochs - len(trial.folder.history())
-        total += left * (frames // trial.config.pretrain.batch) * measured[kind]
+        total += left * epochs[kind]
     cores = plan.study.resources.cpus * max(trial.config.pretrain.workers for trial in pending)
     places = max(1, (os.cpu_count() or 1) // cores)
     yield (

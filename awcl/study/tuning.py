@@ -56,9 +56,6 @@ class Slots(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Tune saves for Tuner.restore, which is not used."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError
-
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
