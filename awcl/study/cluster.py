@@ -48,7 +48,7 @@ def _init_ray() -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     ray.init(
         address="local",
-        include_dashboard=True,  # without it a stopped trial's placement group is never freed
+        include_dashboard=True,
         resources={"TRAIN_DRIVER": 1000},
         object_store_memory=200 * 2**20,  # frames come from the pack, not from Ray
         logging_level="ERROR",

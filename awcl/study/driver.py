@@ -5,14 +5,12 @@ worker, needs networks and frames, whose import takes as long again as Ray's and
 So this file imports neither, and what it does import imports neither.
 """
 
-import os
 from typing import Any
 
 import ray
 import ray.train
 from ray import tune
 from ray.train.torch import TorchTrainer
-from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
@@ -36,7 +34,6 @@ def drive(space: dict[str, Job]) -> None:
     per_worker = {"CPU": resources["cpus"]}
     if resources["gpus"]:
         per_worker["GPU"] = resources["gpus"]
-    _name_our_cluster()
     trainer = TorchTrainer(
         _train,
         train_loop_config=job,
@@ -79,16 +76,6 @@ def _train(job: Job) -> None:
     from awcl.study.worker import train
 
     train(job)
-
-
-def _name_our_cluster() -> None:
-    """Tells Train's processes which Ray is theirs.
-
-    Beside another Ray on the machine its placement group cleaner cannot tell, and dies; a trial
-    that is stopped then keeps its cores for ever, and the study waits for them.
-    """
-    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
 
 
 def _last_words(error: ray.train.TrainingFailedError) -> str:

@@ -18,6 +18,7 @@ from awcl.study.asha import Asha
 from awcl.study.cluster import drivers_ask_for, fitting, ray_session, slots
 from awcl.study.confirming import confirmed
 from awcl.study.evaluating import Evaluations
+from awcl.study.freeing import freed_places
 from awcl.study.plan import Plan
 from awcl.study.progress import Bar, Course, Progress, goes_on
 from awcl.study.stages import Stages
@@ -38,7 +39,7 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     if plan.done:
         print("every trial is done and evaluated; nothing to run")
         return
-    with _tracked(tracker, stages), ray_session(stages):
+    with _tracked(tracker, stages), ray_session(stages), freed_places():
         _work(plan, tracker, stages)
         _confirm(plan, tracker, stages)
 
@@ -48,7 +49,7 @@ def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
 
     Raises InputError at the end where an evaluation failed.
     """
-    with _tracked(tracker, stages), ray_session(stages):
+    with _tracked(tracker, stages), ray_session(stages), freed_places():
         _evaluate(plan, tracker, stages)
 
 

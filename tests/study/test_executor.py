@@ -87,7 +87,7 @@ def test_a_study_with_two_workers_and_a_failing_trial(
 
     table = render(plan.folder)
     assert table.index(finished.key) < table.index(failed.key)
-    assert gone_soon(30)
+    assert gone_soon(5)
 
 
 def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
@@ -108,7 +108,7 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
     assert trial.folder.done["epoch"] == 1
     assert "below the cutoff 2.000 of 1 earlier" in trial.folder.done["reason"]
     assert len(trial.folder.evaluations()) == 1
-    assert gone_soon(30)
+    assert gone_soon(5)
 
     before = times(plan.folder.path)
     again, tracker = run(study, tiny_frames, tmp_path)
