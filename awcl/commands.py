@@ -161,7 +161,7 @@ def evaluate(options: argparse.Namespace) -> int:
         options.encoder, config.model.backbone, config.data.size, config.seed
     )
     packed = find_or_build(_table(options, taxonomy), encoder.size, _packs(options))
-    result, _ = judge(encoder, settings, packed, taxonomy)
+    result, _, _ = judge(encoder, settings, packed, taxonomy)
     if options.out:
         write_json(Path(options.out), {"encoder": name, **result})
     classes = ", ".join(result["about"]["classes"])

@@ -1,10 +1,13 @@
 """One evaluation: an encoder, a task, and the folder that its result is written to once."""
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
@@ -18,8 +21,11 @@ DOMAIN = ["source", "machine", "site", "trimester"]
 
 def evaluate(
     encoder: Encoder, settings: tasks.TaskSettings, pack: FramePack, taxonomy: Taxonomy
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The result of a task, ready for EVAL.json, and its predictions, one row a test frame."""
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, Figure]]:
+    """The result of a task, ready for EVAL.json, its predictions, and its figures by their names.
+
+    The encoder is left as it was. Raises InputError where the frames do not allow the task.
+    """
     task = tasks.build(settings, pack, taxonomy)
     metrics = dict(task.run(encoder))
     result = {
@@ -33,13 +39,20 @@ def evaluate(
         "about": task.about,
         "metrics": metrics,
     }
-    return result, task.predictions
+    return result, task.predictions, task.figures
 
 
-def write_evaluation(folder: AnyPath, result: dict[str, Any], predictions: pd.DataFrame) -> None:
-    """EVAL.json and predictions.parquet, whole or not at all."""
+def write_evaluation(
+    folder: AnyPath,
+    result: dict[str, Any],
+    predictions: pd.DataFrame,
+    figures: Mapping[str, Figure] = MappingProxyType({}),
+) -> None:
+    """EVAL.json, predictions.parquet and a PNG a figure, whole or not at all."""
     with scratch_folder(folder.parent) as part:
         predictions.to_parquet(part / "predictions.parquet", index=False)
+        for name, figure in figures.items():
+            figure.savefig(part / f"{name}.png", dpi=120, bbox_inches="tight")
         write_json(part / "EVAL.json", result)
         put_in_place(part, folder)
 

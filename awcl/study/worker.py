@@ -126,12 +126,12 @@ def evaluate_job(job: Job, cpus: int) -> None:
     if torch.cuda.is_available():
         encoder.cuda()
     settings = tasks.settings(job["settings"])
-    result, predictions = evaluate(encoder, settings, pack, taxonomy)
+    result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
     result["epoch"] = records.checkpoint_epoch(checkpoint)
     seen = target_domain_seen(pack, pretrain_rows(pack, config), predictions)
     result["metrics"]["target_domain_seen"] = float(seen)
-    write_evaluation(as_path(job["folder"]), result, predictions)
+    write_evaluation(as_path(job["folder"]), result, predictions, figures)
 
 
 def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:

@@ -16,7 +16,7 @@ PREDICTIONS = pd.DataFrame({"frame_id": ["a"], "truth": ["4CH"]})
 
 def test_a_result_says_what_was_judged_on_what(tiny_pack, taxonomy, tiny_encoder):
     settings = tasks.settings({"task": "planes", "level": "coarse"})
-    result, predictions = evaluate(tiny_encoder, settings, tiny_pack, taxonomy)
+    result, predictions, _ = evaluate(tiny_encoder, settings, tiny_pack, taxonomy)
     assert result["task"] == "planes" and result["settings"]["level"] == "coarse"
     assert result["pack"] == tiny_pack.digest and result["backbone"] == "test_resnet"
     assert result["about"]["classes"] == ["brain", "femur", "heart"]

@@ -42,7 +42,7 @@ def project(table: FrameTable, uri: str, folder: Path) -> str:
     train(trial.folder, 2)
     encoder = Encoder("test_resnet", 32)
     settings = tasks.settings("planes")
-    result, predictions = evaluate(encoder, settings, trial.pack, Taxonomy.load())
+    result, predictions, _ = evaluate(encoder, settings, trial.pack, Taxonomy.load())
     assert len(predictions) > 0
     place = trial.folder.evaluation("planes", "s", "digest")
     write_evaluation(place, {**result, "epoch": 2}, predictions)

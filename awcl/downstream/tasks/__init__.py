@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pandas as pd
+from matplotlib.figure import Figure
 from pydantic import Field, model_validator
 
 from awcl.config import Config, parse
@@ -25,6 +26,8 @@ class TaskSettings(Config):
     task: str
     name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$")
     """What its results are called; default the task's name. Two of a kind need two names."""
+    quick: bool = True
+    """The parts that are cheap enough for every trial of a study; False for the full suite."""
 
     @model_validator(mode="before")
     @classmethod
@@ -38,10 +41,13 @@ class Task(Protocol):
     predictions: after `run`, one row a test frame: frame_id, patient, audit_group, truth, and a
     column for each predictor, so that paired comparisons never evaluate again.
     about: facts of the task that are no scores, such as its classes.
+    figures: after `run`, pictures by the names of their files; `Figure()` and not pyplot's, which
+    would keep each of them for ever.
     """
 
     predictions: pd.DataFrame
     about: dict[str, Any]
+    figures: dict[str, Figure]
 
     def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:
         """Yields (name, value); an interval of `name` is `name/low` and `name/high`."""

@@ -5,14 +5,16 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from awcl.config import Where
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import scores
 from awcl.downstream.classification import Problem, finest_level
+from awcl.downstream.features import cached_features
 from awcl.downstream.tasks import TaskSettings
-from awcl.encoder import Encoder, features
+from awcl.encoder import Encoder
 from awcl.taxonomy import Taxonomy
 
 SUMMARY = {"macro_f1": scores.macro_f1, "balanced_accuracy": scores.balanced_accuracy}
@@ -38,10 +40,12 @@ class Task:
         self.problem = Problem(pack, rows, taxonomy, level, judged_on="test")
         self.about = {"level": level, "classes": self.problem.present}
         self.predictions = pd.DataFrame()
+        self.figures: dict[str, Figure] = {}
 
     def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:
         problem = self.problem
-        every = features(encoder, problem.pack, np.concatenate([problem.rows, problem.judged_rows]))
+        rows = np.concatenate([problem.rows, problem.judged_rows])
+        every = cached_features(encoder, problem.pack, rows)
         predicted = problem.predict(every[: len(problem.rows)], every[len(problem.rows) :])
         truth, frames = problem.truth, problem.judged
         self.predictions = frames[["frame_id", "patient", "audit_group", *DOMAINS]].copy()

@@ -1,0 +1,58 @@
+"""Features of whole frames, extracted once per encoder and frame, and kept by content."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from awcl.data.pack import FramePack
+from awcl.encoder import Encoder, features
+from awcl.files import whole_file
+
+KEPT = 32  # encoders whose features of one pack are kept; the least recently used goes
+
+
+def cached_features(encoder: Encoder, pack: FramePack, rows: np.ndarray) -> np.ndarray:
+    """(len(rows), width) float32, as `encoder.features` gives them.
+
+    Kept beside the pack, under a digest of the encoder's weights: what one task has extracted, no
+    other extracts again, nor does a later command. Only frames that are not there yet are read.
+    Two processes at once lose nothing but time: each puts a whole file in place.
+    """
+    file = pack.folder.parent / "features" / pack.digest / f"{weights_digest(encoder)}.npz"
+    there, kept = _read(file)
+    lacking = np.setdiff1d(rows, there)
+    if len(lacking):
+        new = features(encoder, pack, lacking)
+        there = np.concatenate([there, lacking])
+        kept = np.concatenate([kept, new]) if len(kept) else new
+        order = np.argsort(there)
+        there, kept = there[order], kept[order]
+        _write(file, there, kept)
+    else:
+        file.touch()
+    return kept[np.searchsorted(there, rows)]
+
+
+def weights_digest(encoder: Encoder) -> str:
+    """16 hex digits of the backbone's name, its input size and every weight and buffer."""
+    digest = hashlib.sha256(f"{encoder.backbone} {encoder.size}".encode())
+    for name, value in sorted(encoder.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    if not file.is_file():
+        return np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+    with np.load(file, allow_pickle=False) as stored:
+        return stored["rows"], stored["features"]
+
+
+def _write(file: Path, rows: np.ndarray, values: np.ndarray) -> None:
+    with whole_file(file) as part, open(part, "wb") as out:
+        np.savez(out, rows=rows, features=values)
+    stored = sorted(file.parent.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+    for old in stored[:-KEPT]:
+        old.unlink(missing_ok=True)
