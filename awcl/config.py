@@ -40,6 +40,16 @@ Where = Annotated[dict[str, list[str]], BeforeValidator(_sorted_values)]
 """Column -> values that a frame may have there; '!x' = not x (awcl.data.table.rows_where)."""
 
 
+def _names(given: Any) -> Any:
+    """One form for equal lists of names: sorted, without doubles; text is split at its commas."""
+    given = given.split(",") if isinstance(given, str) else given
+    sortable = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+    return sorted({name for name in given if name}) if sortable else given
+
+
+Names = Annotated[list[str], BeforeValidator(_names)]
+
+
 class ModelConfig(Config):
     backbone: str = "resnet18"
     """Any timm model; it is built for one input channel."""
@@ -56,6 +66,8 @@ class AnatomyConfig(Config):
     """Which level of the taxonomy counts as the same anatomy."""
     taxonomy: str = "fetal"
     """'fetal', or a TOML file of the same form."""
+    held_out: Names = []
+    """Anatomies, fine or coarse names, whose labels pre-training never uses; their frames stay."""
 
 
 class PretrainConfig(Config):

@@ -1,6 +1,7 @@
 """Anatomy names, fine -> coarse, and which names are no anatomy. The names are in taxonomy.toml."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +104,22 @@ class Taxonomy:
         if level == "coarse":
             return kind
         return name if name in self.kinds[kind] else None
+
+    def covered(self, names: Iterable[str], where: str) -> set[str]:
+        """Every label that these names cover: a kind covers the names under it.
+
+        A kind whose names are all covered is so too. Raises InputError, which names `where`, for a
+        name that is no anatomy of this taxonomy.
+        """
+        for name in names:
+            if name not in self._kind_of:
+                hint = nearest(name, self._kind_of)
+                raise InputError(
+                    f"{where} {name!r}: no anatomy of the taxonomy {self.name!r}{hint}"
+                )
+        given = set(names)
+        found = given | {name for name, kind in self._kind_of.items() if kind in given}
+        return found | {kind for kind, fine in self.kinds.items() if found.issuperset(fine)}
 
     def check(self, name: str) -> None:
         """Raises InputError, with the nearest known name, where a label is not in the taxonomy."""

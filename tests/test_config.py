@@ -77,6 +77,14 @@ def test_flat_and_back_is_the_same():
     assert set(flat(RunConfig())) == {"device", "loader_workers", "threads", "keep"}
 
 
+def test_a_list_of_names_has_one_form_whatever_its_order_and_as_text():
+    for names in (["HCP", "4CH", "4CH"], "4CH,HCP", ("4CH", "HCP")):
+        assert changed(anatomy__held_out=names).anatomy.held_out == ["4CH", "HCP"]
+    assert changed(anatomy__held_out="") == BASE
+    with pytest.raises(InputError, match=r"anatomy\.held_out 4: "):
+        changed(anatomy__held_out=4)
+
+
 def test_with_defaults_resets_the_named_fields_only():
     config = changed(anatomy__ratio=0.3, anatomy__granularity="coarse").anatomy
     assert with_defaults(config, "granularity").model_dump() == {
@@ -86,9 +94,10 @@ def test_with_defaults_resets_the_named_fields_only():
 
 def test_ratio_0_is_self_whatever_the_granularity():
     one = changed(anatomy__ratio=0, anatomy__granularity="coarse", anatomy__ratio_unit="patient")
+    held = changed(anatomy__ratio=0, anatomy__held_out="4CH")
     two = changed(anatomy__ratio=0, pretrain__positives="hierarchical")
     simclr = changed(pretrain__positives="self", anatomy__ratio=0.7)
-    assert canonical(one) == canonical(two) == canonical(simclr)
+    assert canonical(one) == canonical(two) == canonical(simclr) == canonical(held)
     assert canonical(one).pretrain.positives == "self"
     assert canonical(one).anatomy.ratio == 0
 
@@ -97,6 +106,7 @@ def test_ratio_0_is_self_whatever_the_granularity():
     ("values", "unread"),
     [
         ({"pretrain.positives": "patient"}, ["anatomy.ratio", "anatomy.granularity"]),
+        ({"pretrain.positives": "patient"}, ["anatomy.held_out"]),
         ({"pretrain.positives": "scan"}, ["anatomy.ratio", "anatomy.ratio_unit"]),
         ({"pretrain.positives": "hierarchical"}, ["anatomy.granularity"]),
         ({"pretrain.method": "supervised"}, ["pretrain.positives", "pretrain.temperature"]),
@@ -108,6 +118,7 @@ def test_fields_that_are_not_read_make_no_other_trial(values, unread):
         "anatomy.ratio": 0.4,
         "anatomy.ratio_unit": "patient",
         "anatomy.granularity": "coarse",
+        "anatomy.held_out": ["4CH"],
         "pretrain.positives": "self",
         "pretrain.temperature": 0.7,
     }
@@ -123,6 +134,7 @@ def test_fields_that_are_not_read_make_no_other_trial(values, unread):
         {"anatomy.ratio": 0.4},
         {"anatomy.ratio": 0.4, "anatomy.ratio_unit": "patient"},
         {"anatomy.granularity": "coarse"},
+        {"anatomy.held_out": "4CH"},
         {"pretrain.positives": "patient"},
         {"pretrain.positives": "hierarchical", "anatomy.ratio": 0.4},
         {"pretrain.positives": "self", "pretrain.temperature": 0.7},

@@ -79,3 +79,17 @@ def test_the_digest_is_over_names_and_kinds_only(tmp_path):
     one = digest("name = 'one'\n[coarse]\na = ['x', 'y']\nb = ['z']")
     assert one == digest("name = 'two'\n[coarse]\nb = ['z']\na = ['y', 'x']\n[about]\nx = 'an x'")
     assert one != digest("[coarse]\na = ['x']\nb = ['y', 'z']")
+
+
+def test_a_kind_covers_its_names_and_is_covered_by_all_of_them():
+    assert TAXONOMY.covered([], "here") == set()
+    assert TAXONOMY.covered(["4CH"], "here") == {"4CH"}
+    assert TAXONOMY.covered(["face"], "here") == {"face", "NOSE_LIPS", "PROFILE"}
+    assert TAXONOMY.covered(["NOSE_LIPS", "PROFILE"], "here") == {"face", "NOSE_LIPS", "PROFILE"}
+    assert TAXONOMY.covered(["thorax", "LVOT"], "here") == {"thorax", "LVOT"}
+
+
+@pytest.mark.parametrize("name", ["4CHH", "BG"])
+def test_what_is_no_anatomy_covers_nothing(name):
+    with pytest.raises(InputError, match=f"here '{name}': no anatomy of the taxonomy 'fetal'"):
+        TAXONOMY.covered(["LVOT", name], "here")

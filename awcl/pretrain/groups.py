@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from awcl import hashing
 from awcl.config import AnatomyConfig
-from awcl.errors import InputError
+from awcl.data.labels import usable_labels
 from awcl.taxonomy import Taxonomy
 
 HIERARCHY = (("fine", 0.5), ("coarse", 0.5))
@@ -40,34 +39,6 @@ def groupings(
         Grouping(_ids(usable.map(lambda name, level=level: taxonomy.at(name, level))), weight)
         for level, weight in levels
     ]
-
-
-def usable_labels(
-    frames: pd.DataFrame, anatomy: AnatomyConfig, taxonomy: Taxonomy, seed: int
-) -> np.ndarray:
-    """(frames,) bool: which labels pre-training may use, at this anatomy ratio.
-
-    ratio_unit 'frame': labelled frames are ranked by hash(seed, frame_id) within their fine class
-    and the first ceil(ratio x n) kept: nested (what 0.3 keeps, 0.5 keeps), no class lost, the same
-    for coarse and fine. 'patient': the first ceil(ratio x n) patients with labels, ranked by
-    hash(seed, patient), keep all of theirs; a rare class may be lost, as it would be in a clinic
-    that labelled few patients.
-
-    Labels that are no anatomy (background) are never usable. Raises InputError outside 0..1.
-    """
-    if not 0 <= anatomy.ratio <= 1:
-        raise InputError(f"anatomy.ratio {anatomy.ratio}: choose 0 to 1")
-    labelled = frames["anatomy"].map(lambda name: taxonomy.at(name, "coarse")).notna().to_numpy()
-    by_frame = anatomy.ratio_unit == "frame"
-    names = frames["frame_id"] if by_frame else frames["patient"]
-    classes = frames["anatomy"] if by_frame else pd.Series("", index=frames.index)
-    keep = np.zeros(len(frames), bool)
-    for _, rows in frames[labelled].groupby(classes[labelled]).groups.items():
-        units = names[rows].unique()
-        ranked = units[np.argsort(hashing.uint64s(units, "usable", seed), kind="stable")]
-        kept = ranked[: _ceil(anatomy.ratio * len(ranked))]
-        keep[frames.index.get_indexer(rows[names[rows].isin(kept)])] = True
-    return keep
 
 
 def positives_report(
@@ -106,8 +77,3 @@ def _ids(names: pd.Series) -> np.ndarray:
     codes = codes.astype(np.int64)
     codes[alone] = len(found) + np.arange(alone.sum())
     return codes
-
-
-def _ceil(x: float) -> int:
-    """Rounded up, but 0.3 x 10 is 3 although it is 3.0000000000000004 as a float somewhere."""
-    return max(int(x > 0), int(np.ceil(round(x, 9))))

@@ -5,11 +5,11 @@ import pytest
 from sklearn.metrics import f1_score
 
 from awcl.config import TrialConfig, with_values
+from awcl.data.labels import usable_labels
 from awcl.downstream import probes
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import features
 from awcl.errors import InputError
-from awcl.pretrain.groups import usable_labels
 
 
 @pytest.mark.parametrize("level", ["coarse", "fine"])

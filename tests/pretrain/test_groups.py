@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awcl.config import AnatomyConfig
+from awcl.data.labels import usable_labels
 from awcl.errors import InputError
-from awcl.pretrain.groups import groupings, positives_report, usable_labels
+from awcl.pretrain.groups import groupings, positives_report
 from awcl.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.load()
@@ -207,6 +208,23 @@ def test_a_ratio_outside_0_to_1_is_refused(ratio):
     anatomy = AnatomyConfig().model_copy(update={"ratio": ratio})
     with pytest.raises(InputError, match=rf"anatomy\.ratio {ratio}: choose 0 to 1"):
         usable_labels(frames_of(["4CH"]), anatomy, TAXONOMY, 0)
+
+
+@UNITS
+@settings(deadline=None, max_examples=40)
+@given(labelled(), RATIOS, SEEDS)
+def test_what_is_held_out_is_never_used_and_what_else_is_used_stays(unit, frames, ratio, seed):
+    """'brain' is a kind: HCP, which is one of its names, is held out with it."""
+    anatomy = AnatomyConfig(ratio=ratio, ratio_unit=unit, held_out=["brain", "LVOT"])
+    usable = usable_labels(frames, anatomy, TAXONOMY, seed)
+    used = set(frames["frame_id"][usable])
+    held = set(frames["frame_id"][frames["anatomy"].isin(["brain", "HCP", "LVOT"])])
+    assert used == kept(frames, ratio, unit, seed) - held
+
+
+def test_a_name_to_hold_out_that_is_none_is_told_with_the_nearest():
+    with pytest.raises(InputError, match=r"anatomy\.held_out '4CHX': no anatomy .*'4CH'"):
+        usable_labels(frames_of(["4CH"]), AnatomyConfig(held_out=["4CHX"]), TAXONOMY, 0)
 
 
 # --- the report ------------------------------------------------------------------------------

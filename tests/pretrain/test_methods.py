@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from awcl.config import TrialConfig, with_values
+from awcl.data.labels import usable_labels
 from awcl.errors import InputError
 from awcl.pretrain import method, methods
-from awcl.pretrain.groups import usable_labels
 from awcl.pretrain.loss import group_loss
 from awcl.taxonomy import Taxonomy
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from awcl.config import with_defaults
 from awcl.data.batches import Batches
+from awcl.data.labels import usable_labels
 from awcl.encoder import Encoder
 from awcl.pretrain import method
-from awcl.pretrain.groups import groupings, usable_labels
+from awcl.pretrain.groups import groupings
 from awcl.pretrain.loss import group_loss
 
 
@@ -50,7 +51,7 @@ class Method(method.Method):
         if pretrain.positives in ("anatomy", "hierarchical") and anatomy.ratio == 0:
             pretrain = pretrain.model_copy(update={"positives": "self"})
         if pretrain.positives in ("self", "patient", "scan"):
-            anatomy = with_defaults(anatomy, "ratio_unit", "granularity")
+            anatomy = with_defaults(anatomy, "ratio_unit", "granularity", "held_out")
             anatomy = anatomy.model_copy(update={"ratio": 0.0})
         if pretrain.positives == "self":
             data = with_defaults(data, "sampler")  # a frame alone in its group has no partner

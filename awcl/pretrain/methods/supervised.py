@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from awcl.config import with_defaults
 from awcl.data.batches import Batches
+from awcl.data.labels import usable_labels
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.pretrain import method
-from awcl.pretrain.groups import usable_labels
 
 
 class Method(method.Method):
