@@ -16,6 +16,7 @@ from PIL import Image
 
 from awcl import commands
 from awcl.__main__ import main
+from awcl.commands import studies
 from awcl.data import videos
 from awcl.data.table import FrameTable
 from awcl.records import StudyFolder, newest_checkpoint
@@ -519,8 +520,8 @@ def test_every_command_has_help_with_an_example(awcl, command):
 def test_a_relative_database_is_the_one_in_this_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = argparse.Namespace(tracking="sqlite:///mlflow.db", storage="results")
-    assert commands._tracking(options) == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert studies._tracking(options) == f"sqlite:///{tmp_path / 'mlflow.db'}"
     options = argparse.Namespace(tracking=None, storage="results")
-    assert commands._tracking(options) == f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}"
+    assert studies._tracking(options) == f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}"
     options = argparse.Namespace(tracking="http://127.0.0.1:5000", storage="results")
-    assert commands._tracking(options) == "http://127.0.0.1:5000"
+    assert studies._tracking(options) == "http://127.0.0.1:5000"

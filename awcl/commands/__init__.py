@@ -1,0 +1,20 @@
+"""What each command of the command line does; options in, exit code out.
+
+Imports stand inside the functions, so that a command waits for nothing that it does not use.
+"""
+
+from awcl.commands.data import audit, frames, pack, phantom
+from awcl.commands.encoders import evaluate, pretrain
+from awcl.commands.studies import (
+    study_evaluate,
+    study_propose,
+    study_register,
+    study_run,
+    study_status,
+    study_sync,
+)
+
+__all__ = [
+    "audit", "evaluate", "frames", "pack", "phantom", "pretrain",
+    "study_evaluate", "study_propose", "study_register", "study_run", "study_status", "study_sync",
+]  # fmt: skip

@@ -1,0 +1,59 @@
+"""What several commands do with their options."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+from awcl.config import Config, flat, with_values
+from awcl.errors import InputError
+
+C = TypeVar("C", bound=Config)
+
+
+def configured(kind: type[C], options: argparse.Namespace) -> C:
+    """A configuration from its dotted flags, defaults where none is given."""
+    known = flat(kind())
+    given = {name: getattr(options, f"config:{name}", None) for name in known}
+    values = {name: value for name, value in given.items() if value is not None}
+    for name, value in values.items():
+        if name.endswith("_where"):
+            values[name] = where(value.split(","), f"--{name}")
+    return with_values(kind(), values, "the command line")
+
+
+def frame_table(options: argparse.Namespace, taxonomy: Any = None) -> Any:
+    from awcl.data.table import FrameTable
+    from awcl.taxonomy import Taxonomy
+
+    return FrameTable.read(options.frames, taxonomy or Taxonomy.load(options.taxonomy))
+
+
+def packs_folder(options: argparse.Namespace) -> Path:
+    from awcl.data.packing import user_cache
+
+    return Path(options.packs) if options.packs else user_cache() / "packs"
+
+
+def tell_failed(pack: Any) -> None:
+    """A line a frame, and one for all frames that a video lacks for one reason."""
+    alike: dict[tuple, list[str]] = {}
+    for number, frame in enumerate(pack.failed):
+        of_video = ("video", frame["video"]) if "video" in frame else ("image", number)
+        alike.setdefault((*of_video, frame["error"]), []).append(frame["frame_id"])
+    if alike:
+        print(f"{len(pack.failed)} frames could not be read and are left out:", file=sys.stderr)
+    for (*_, error), names in alike.items():
+        more = f" and {len(names) - 1} more of its video" if len(names) > 1 else ""
+        print(f"  {names[0]}{more}: {error}", file=sys.stderr)
+
+
+def where(given: list[str], flag: str = "--where") -> dict[str, list[str]]:
+    """`column=value` (or `column=!value`), several times."""
+    found: dict[str, list[str]] = {}
+    for item in given:
+        column, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"{flag} {item!r}: give COLUMN=VALUE or COLUMN=!VALUE")
+        found.setdefault(column, []).append(value)
+    return found

@@ -1,0 +1,162 @@
+"""Commands of studies: `awcl study ACTION`."""
+
+import argparse
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from awcl.commands.shared import tell_failed
+from awcl.config import with_values
+from awcl.errors import InputError
+
+FAILED = 1
+
+
+def study_run(options: argparse.Namespace) -> int:
+    from awcl.study.stages import Stages
+
+    with Stages() as stages:
+        plan, tracker = _study(options, stages)
+        if options.dry_run:
+            from awcl.study import dry
+
+            stages.begin("dry run", "nothing is trained, nothing stored but frames and packs")
+            for line in dry.tell(plan):
+                print(line)
+            return 0
+        stages.begin("ray")
+        from awcl.study import executor  # seconds, so after what can be refused
+        from awcl.study.plan import held
+
+        with held(plan), stages.stored(plan.folder):
+            executor.execute(plan, tracker, stages)
+    return _tell_study(plan, tracker, stages)
+
+
+def study_evaluate(options: argparse.Namespace) -> int:
+    from awcl.study.stages import Stages
+
+    with Stages() as stages:
+        plan, tracker = _study(options, stages)
+        stages.begin("ray")
+        from awcl.study import executor
+        from awcl.study.plan import held
+
+        with held(plan), stages.stored(plan.folder):
+            executor.evaluate(plan, tracker, stages)
+    return _tell_study(plan, tracker, stages)
+
+
+def study_status(options: argparse.Namespace) -> int:
+    from awcl.study.table import render
+
+    print(render(_stored_study(options), details=True))
+    return 0
+
+
+def study_propose(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from awcl.study.propose import STARTUP, propose
+
+    folder = _stored_study(options)
+    with folder.only_driver():
+        points, learnt_from = propose(folder, options.count)
+    print(pd.DataFrame(points).to_string(index=False))
+    at_random = f"; below {STARTUP} they are random draws" if learnt_from < STARTUP else ""
+    print(f"{len(points)} configurations appended, learnt from {learnt_from} finished{at_random}")
+    print(f"`awcl study run {options.name}` trains them")
+    return 0
+
+
+def study_sync(options: argparse.Namespace) -> int:
+    from awcl.tracking import Tracker
+
+    folder = _stored_study(options)
+    tracker = Tracker(_tracking(options), folder)
+    with folder.only_driver():  # one writer
+        folder.catch_up()
+        tracker.sync()
+    if tracker.failed:
+        return FAILED
+    print(f"{tracker.study.path} -> {tracker.uri}")
+    return 0
+
+
+def study_register(options: argparse.Namespace) -> int:
+    from awcl.tracking.registry import register
+
+    folder, uri = _stored_study(options), _tracking(options)
+    with folder.only_driver():  # one writer
+        made = register(uri, folder, options.trial)
+    alias = f", models:/{made.name}@best" if made.is_best else ""
+    print(f"trial {made.trial} is models:/{made.name}/{made.version}{alias} at {uri}")
+    return 0
+
+
+def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
+    """The plan of a study and its tracker; its frames are made where none are given."""
+    from awcl.study import recipes
+
+    study = recipes.load(options.name)
+    if options.rename:
+        study = with_values(study, {"name": options.rename}, "--as")
+    if not options.frames and study.phantom is None:
+        raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
+    from awcl.files import storage_folder
+    from awcl.study import packs, phantom, plan
+    from awcl.taxonomy import Taxonomy
+    from awcl.tracking import Tracker
+
+    storage = storage_folder(options.storage)
+    if options.frames:
+        frames = Path(options.frames)
+    else:
+        taxonomy = Taxonomy.load(study.base.anatomy.taxonomy)
+        where = packs.local_storage(storage)
+        frames = phantom.make(study.phantom, where, taxonomy, stages)
+    stages.begin("pack", "frames as the trials read them")
+    packs_folder = Path(options.packs) if options.packs else None
+    made = plan.make_plan(study, frames, storage, packs_folder)
+    tell_failed(made.trials[0].pack)
+    return made, Tracker(_tracking(options), made.folder)
+
+
+def _stored_study(options: argparse.Namespace) -> Any:
+    from awcl.files import storage_folder
+    from awcl.records import StudyFolder
+    from awcl.study import recipes
+
+    name = recipes.load(options.name).name if options.name.endswith(".py") else options.name
+    folder = StudyFolder(storage_folder(options.storage) / name)
+    if folder.definition is None:
+        raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
+    return folder
+
+
+def _tell_study(plan: Any, tracker: Any, stages: Any) -> int:
+    from awcl.study.table import render
+
+    print(f"\n{render(plan.folder)}\n")
+    print(f"times    {stages.summary()}")
+    print(f"storage  {plan.folder.path}")
+    print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
+    return FAILED if "failed" in {trial.outcome for trial in plan.folder.trials()} else 0
+
+
+def _program(name: str) -> str:
+    """What to type for a program that was installed beside this one."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) == str(beside) or not beside.is_file():
+        return name
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+
+
+def _tracking(options: argparse.Namespace) -> str:
+    beside = "results" if "://" in options.storage else options.storage
+    given = options.tracking or f"sqlite:///{Path(beside) / 'mlflow.db'}"
+    kind, _, file = given.partition("sqlite:///")  # a relative file would be another one elsewhere
+    return given if kind or not file else f"sqlite:///{Path(file).absolute()}"
