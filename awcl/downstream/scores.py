@@ -4,7 +4,7 @@ Counts have shape (..., C, C): rows are the truth, columns the prediction. Avera
 classes that the truth holds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -37,11 +37,48 @@ def f1(counts: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
-    return np.nanmean(f1(counts), -1)
+    return _mean(f1(counts))
+
+
+def macro_precision(counts: np.ndarray) -> np.ndarray:
+    return _mean(precision(counts))
 
 
 def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
-    return np.nanmean(recall(counts), -1)
+    """Also known as macro-averaged recall."""
+    return _mean(recall(counts))
+
+
+def macro_f1_of(members: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Macro-F1 over some classes, (C,) bool; nan where the truth holds none of them."""
+    return lambda counts: _mean(f1(counts)[..., members])
+
+
+MAIN = {"macro_f1": macro_f1, "balanced_accuracy": balanced_accuracy}
+ALL = {**MAIN, "macro_precision": macro_precision, "macro_recall": balanced_accuracy}
+
+
+def with_intervals(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    units: np.ndarray,
+    classes: int,
+    scores: dict[str, Callable[[np.ndarray], np.ndarray]],
+) -> Iterator[tuple[str, float]]:
+    """Yields name, name/low and name/high of each score that has a value."""
+    counts = confusions(truth, predicted, classes)
+    values = {name: float(score(counts)) for name, score in scores.items()}
+    found = {name: score for name, score in scores.items() if not np.isnan(values[name])}
+    ranges = intervals(truth, predicted, units, classes, found)
+    for name in found:
+        yield from interval(name, values[name], ranges[name])
+
+
+def interval(name: str, value: float, ends: tuple[float, float]) -> Iterator[tuple[str, float]]:
+    """The names that a value and the ends of its interval have in a result."""
+    yield name, value
+    yield f"{name}/low", ends[0]
+    yield f"{name}/high", ends[1]
 
 
 def intervals(
@@ -79,9 +116,14 @@ def resample(
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of (RESAMPLES,) values."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """The 95 % percentile interval of (RESAMPLES,) values, over those that are not nan."""
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the last axis and what is not nan there; nan where nothing is."""
+    return _ratio(np.nansum(values, -1), (~np.isnan(values)).sum(-1))
 
 
 def _hits(counts: np.ndarray) -> np.ndarray:

@@ -159,3 +159,15 @@ def test_nearest_is_what_a_loop_gives(n):
     assert len(set(expected)) > 1 or n == 3
     found = probes.nearest(train.astype(np.float64), labels, test.astype(np.float64))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_nearest_is_the_same_whatever_is_held_at_a_time(monkeypatch):
+    train, labels, _, test, _ = problem()
+    found = probes.nearest(train, labels, test)
+    monkeypatch.setattr(probes, "CHUNK", 7)
+    np.testing.assert_array_equal(probes.nearest(train, labels, test), found)
+
+
+def test_one_patient_has_no_folds_and_three_have_three():
+    assert probes.patient_folds(np.array(["a", "a"])) == []
+    assert len(probes.patient_folds(np.array(list("aabbc")))) == 3

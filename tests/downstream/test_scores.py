@@ -42,6 +42,16 @@ def test_scores_are_those_of_scikit_learn_over_the_classes_of_the_truth(case):
     assert scores.macro_f1(counts) == pytest.approx(macro)
     recalls = metrics.recall_score(truth, predicted, average="macro", **options)
     assert scores.balanced_accuracy(counts) == pytest.approx(recalls)
+    precisions = metrics.precision_score(truth, predicted, average="macro", **options)
+    assert scores.macro_precision(counts) == pytest.approx(precisions)
+    some = [c for c in (0, 2) if c in present]
+    members = np.isin(np.arange(CLASSES), (0, 2))
+    if some:
+        options["labels"] = some
+        of_some = metrics.f1_score(truth, predicted, average="macro", **options)
+        assert scores.macro_f1_of(members)(counts) == pytest.approx(of_some)
+    else:
+        assert np.isnan(scores.macro_f1_of(members)(counts))
 
 
 def test_a_class_predicted_but_absent_from_the_truth_costs_no_average_of_its_own():
@@ -170,3 +180,22 @@ def test_all_right_is_one_with_no_width():
     truth, _, units = cohort()
     found = scores.intervals(truth, truth, units, 3, SUMMARY)
     assert found == {"macro_f1": (1, 1), "balanced_accuracy": (1, 1)}
+
+
+def test_scores_come_with_their_intervals_and_one_without_a_value_is_left_out():
+    truth, predicted, units = cohort()
+    none = scores.macro_f1_of(np.zeros(3, bool))
+    found = dict(scores.with_intervals(truth, predicted, units, 3, {**SUMMARY, "none": none}))
+    ranges = scores.intervals(truth, predicted, units, 3, SUMMARY)
+    counts = scores.confusions(truth, predicted, 3)
+    assert set(found) == {n + end for n in SUMMARY for end in ("", "/low", "/high")}
+    for name, score in SUMMARY.items():
+        assert found[name] == score(counts)
+        assert (found[f"{name}/low"], found[f"{name}/high"]) == ranges[name]
+
+
+def test_resamples_without_a_class_do_not_count_for_a_score_of_that_class():
+    """Class 1 shows up in one patient, whose frames are mostly of class 0: some draws lack it."""
+    truth, units = np.array([0, 0, 1, 0, 0]), np.array(list("aaabc"))
+    score = {"of_1": scores.macro_f1_of(np.array([False, True]))}
+    assert scores.intervals(truth, truth, units, 2, score)["of_1"] == (1, 1)
