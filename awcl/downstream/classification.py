@@ -9,37 +9,48 @@ from awcl.taxonomy import LEVELS, Taxonomy
 
 
 class Problem:
-    """Frames with a class at one level: those to train a probe on, and those to judge it on.
+    """Frames with a class at one level: those to train on, and those to be judged on.
 
-    classes: names of all classes of train; truth: (M,) their numbers for the frames judged.
+    rows: those of split train teach, those of split `judged_on` judge; judged_rows: what judges is
+    among these and not among `rows`, where it is of another domain.
+    classes: names of all classes of train; truth: (M,) their numbers for the frames judged; units:
+    (M,) what is resampled for intervals, the audit's group, else the patient.
+
+    Raises InputError where there is nothing to train on or to judge, or a class to judge that train
+    does not hold.
     """
 
     def __init__(
-        self, pack: FramePack, rows: np.ndarray, taxonomy: Taxonomy, level: str, judged_on: str
+        self,
+        pack: FramePack,
+        rows: np.ndarray,
+        taxonomy: Taxonomy,
+        level: str,
+        judged_on: str,
+        judged_rows: np.ndarray | None = None,
     ):
-        frames = pack.frames.iloc[rows]
-        names = frames["anatomy"].map(lambda name: taxonomy.at(name, level))
-        known = names.notna().to_numpy()
-        trains = known & (frames["split"] == "train").to_numpy()
-        judges = known & (frames["split"] == judged_on).to_numpy()
-        for split, members in (("train", trains), (judged_on, judges)):
-            if not members.any():
+        judged_rows = rows if judged_rows is None else judged_rows
+        self.pack = pack
+        self.rows, names = labelled(pack, rows, taxonomy, level, "train")
+        self.judged_rows, truth = labelled(pack, judged_rows, taxonomy, level, judged_on)
+        for split, found in (("train", names), (judged_on, truth)):
+            if not len(found):
                 raise InputError(
                     f"split {split!r} is empty: it holds no frame with an anatomy at level {level};"
                     " see the columns 'split' and 'anatomy' of the frame table"
                 )
-        self.classes = np.unique(names[trains].to_numpy(str))
-        lacking = sorted(set(names[judges]) - set(self.classes))
+        self.classes = np.unique(names)
+        lacking = sorted(set(truth) - set(self.classes))
         if lacking:
             raise InputError(
-                f"split {judged_on!r} holds {lacking[0]!r} at level {level}, train does not; "
+                f"split {judged_on!r} holds {str(lacking[0])!r} at level {level}, train does not; "
                 "leave it out by `where`, or judge at another level"
             )
-        self.pack, self.rows, self.judged_rows = pack, rows[trains], rows[judges]
-        self.judged = frames[judges].reset_index(drop=True)
-        self.patients = frames["patient"].to_numpy(str)[trains]
-        self.labels = np.searchsorted(self.classes, names[trains].to_numpy(str))
-        self.truth = np.searchsorted(self.classes, names[judges].to_numpy(str))
+        self.labels = np.searchsorted(self.classes, names)
+        self.truth = np.searchsorted(self.classes, truth)
+        self.patients = pack.frames["patient"].iloc[self.rows].to_numpy(str)
+        self.judged = pack.frames.iloc[self.judged_rows].reset_index(drop=True)
+        self.units = self.judged["audit_group"].fillna(self.judged["patient"]).to_numpy(str)
 
     @property
     def present(self) -> list[str]:
@@ -52,6 +63,16 @@ class Problem:
             "ridge": ridge(train, self.labels, self.patients, judged),
             "knn": nearest(train, self.labels, judged),
         }
+
+
+def labelled(
+    pack: FramePack, rows: np.ndarray, taxonomy: Taxonomy, level: str, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of these rows that are in a split and have a class at a level, and their classes."""
+    rows = rows[(pack.frames["split"].iloc[rows] == split).to_numpy()]
+    names = pack.frames["anatomy"].iloc[rows].map(lambda name: taxonomy.at(name, level))
+    known = names.notna().to_numpy()
+    return rows[known], names[known].to_numpy(str)
 
 
 def finest_level(pack: FramePack, rows: np.ndarray, taxonomy: Taxonomy) -> str:

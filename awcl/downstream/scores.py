@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+Score = Callable[[np.ndarray], np.ndarray]
+"""(..., C, C) counts to (...) values."""
 RESAMPLES = 2000
 LEVEL = 0.95
 
@@ -49,7 +51,7 @@ def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     return _mean(recall(counts))
 
 
-def macro_f1_of(members: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def macro_f1_of(members: np.ndarray) -> Score:
     """Macro-F1 over some classes, (C,) bool; nan where the truth holds none of them."""
     return lambda counts: _mean(f1(counts)[..., members])
 
@@ -63,7 +65,7 @@ def with_intervals(
     predicted: np.ndarray,
     units: np.ndarray,
     classes: int,
-    scores: dict[str, Callable[[np.ndarray], np.ndarray]],
+    scores: dict[str, Score],
 ) -> Iterator[tuple[str, float]]:
     """Yields name, name/low and name/high of each score that has a value."""
     counts = confusions(truth, predicted, classes)
@@ -86,7 +88,7 @@ def intervals(
     predicted: np.ndarray,
     units: np.ndarray,
     classes: int,
-    scores: dict[str, Callable[[np.ndarray], np.ndarray]],
+    scores: dict[str, Score],
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile interval of each score over resamples of whole units (patients)."""
     resampled = resample(truth, predicted, units, classes)

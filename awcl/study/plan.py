@@ -86,6 +86,7 @@ class Plan:
             digest = hashing.of_json(settings.model_dump(mode="json"))
             folder = trial.folder.evaluation(settings.name, digest, checkpoint_digest(checkpoint))
             if not (folder / "EVAL.json").is_file():
+                settings = tasks.for_trial(settings, trial.config)
                 yield Evaluation(trial, settings, checkpoint, folder)
 
 

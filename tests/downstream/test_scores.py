@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -20,6 +20,7 @@ def judged(draw):
     return np.array(draw(numbers)), np.array(draw(numbers))
 
 
+@settings(deadline=None)
 @given(judged())
 def test_scores_are_those_of_scikit_learn_over_the_classes_of_the_truth(case):
     truth, predicted = case

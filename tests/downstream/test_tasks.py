@@ -109,8 +109,8 @@ def test_where_chooses_the_frames_that_take_part(tiny_pack, taxonomy, tiny_encod
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("plane", "task 'plane': choose one of planes"),
-        ({"where": {}}, "task None: choose one of planes"),
+        ("plane", "task 'plane': choose one of .*planes"),
+        ({"where": {}}, "task None: choose one of .*planes"),
         ({"task": "planes", "levle": "fine"}, "task planes: levle 'fine': Extra inputs are not"),
         ({"task": "planes", "level": "finest"}, "task planes: level 'finest': Input should be"),
     ],
@@ -152,7 +152,7 @@ def test_a_new_file_is_a_new_task(tiny_pack, taxonomy, tmp_path, monkeypatch):
     assert isinstance(settings, Config)
     task = tasks.build(settings, tiny_pack, taxonomy)
     assert dict(task.run(None)) == {"frames": 2.0 * len(tiny_pack)}
-    with pytest.raises(InputError, match="choose one of planes, counting"):
+    with pytest.raises(InputError, match="choose one of .*planes.*, counting"):
         tasks.settings("nothing")
     shutil.rmtree(tmp_path)
 

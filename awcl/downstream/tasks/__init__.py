@@ -13,8 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import Field, model_validator
 
-from awcl.config import Config, parse
+from awcl.config import Config, TrialConfig, parse
 from awcl.data.pack import FramePack
+from awcl.downstream.pretrained import Pretrained
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
@@ -28,6 +29,8 @@ class TaskSettings(Config):
     """What its results are called; default the task's name. Two of a kind need two names."""
     quick: bool = True
     """The parts that are cheap enough for every trial of a study; False for the full suite."""
+    pretrained: Pretrained | None = None
+    """Which labels pre-training used; None: not known. A study fills it in (`for_trial`)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -61,6 +64,16 @@ def settings(data: dict[str, Any] | str) -> TaskSettings:
     if data.get("task") not in known:
         raise InputError(f"task {data.get('task')!r}: choose one of {', '.join(known)}")
     return parse(_module(data["task"]).Settings, data, f"task {data['task']}")
+
+
+def for_trial(settings: TaskSettings, config: TrialConfig) -> TaskSettings:
+    """The settings with which labels the pre-training of this trial used, where they say nothing.
+
+    config: canonical (`awcl.pretrain.methods.canonical`).
+    """
+    if settings.pretrained is not None:
+        return settings
+    return settings.model_copy(update={"pretrained": Pretrained.of(config)})
 
 
 def build(settings: TaskSettings, pack: FramePack, taxonomy: Taxonomy) -> Task:

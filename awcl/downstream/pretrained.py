@@ -1,0 +1,39 @@
+"""Which anatomy labels an encoder's pre-training used: what some tasks have to know of it."""
+
+import numpy as np
+from pydantic import Field
+
+from awcl.config import AnatomyConfig, Config, TrialConfig, Where, with_defaults
+from awcl.data.labels import usable_labels
+from awcl.data.pack import FramePack
+from awcl.data.table import rows_where
+from awcl.taxonomy import Taxonomy
+
+
+class Pretrained(Config):
+    """What pre-training read of the labels. A study says it of each of its trials."""
+
+    anatomy: AnatomyConfig
+    """Ratio 0: it read none. Its granularity is the coarsest level that labels were read at."""
+    where: Where = {}
+    """Frames of train that were pre-trained on."""
+    seed: int = Field(0, ge=0)
+
+    @classmethod
+    def of(cls, config: TrialConfig) -> "Pretrained":
+        """Of a trial, whose configuration is canonical: what reads no label has ratio 0."""
+        anatomy = with_defaults(config.anatomy, "taxonomy")  # a path; whoever reads this has it
+        if config.pretrain.positives == "hierarchical":
+            anatomy = anatomy.model_copy(update={"granularity": "coarse"})
+        return cls(anatomy=anatomy, where=config.data.pretrain_where, seed=config.seed)
+
+    def rows(self, pack: FramePack) -> np.ndarray:
+        """Rows of the frames that were pre-trained on."""
+        return rows_where(pack.frames, {**self.where, "split": "train"})
+
+    def labelled(self, pack: FramePack, taxonomy: Taxonomy) -> np.ndarray:
+        """Rows of the frames whose label it used."""
+        rows = self.rows(pack)
+        frames = pack.frames.iloc[rows]
+        known = frames["anatomy"].map(lambda n: taxonomy.at(n, self.anatomy.granularity)).notna()
+        return rows[known.to_numpy() & usable_labels(frames, self.anatomy, taxonomy, self.seed)]
