@@ -140,17 +140,11 @@ def newest_checkpoint(
 
 def prune_checkpoints(run: AnyPath, keep: int, up_to: float = math.inf) -> None:
     """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
-    remove_partial(run, up_to)
-    whole = [path for path in checkpoints(run) if not _is_partial(path)]
-    for old in [path for path in whole if checkpoint_epoch(path) <= up_to][:-keep]:
+    there = checkpoints(run)
+    whole = [path for path in there if not _is_partial(path) and checkpoint_epoch(path) <= up_to]
+    partial = [path for path in there if _is_partial(path) and checkpoint_epoch(path) < up_to]
+    for old in [*whole[:-keep], *partial]:
         remove_folder(old)
-
-
-def remove_partial(run: AnyPath, up_to: float) -> None:
-    """Removes partial checkpoints of epochs up to this one, which has a whole one by now."""
-    for old in checkpoints(run):
-        if _is_partial(old) and checkpoint_epoch(old) < up_to:
-            remove_folder(old)
 
 
 @contextmanager
@@ -257,10 +251,6 @@ class TrialFolder:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
                 if known < row["epoch"] <= up_to:
                     self.append_history(row)
-
-    def prune(self, keep: int) -> None:
-        """Removes all but the newest checkpoints, also those of earlier launches."""
-        prune_checkpoints(self.train, keep)
 
     def append_history(self, metrics: dict[str, Any]) -> None:
         """One line an epoch."""

@@ -2,14 +2,17 @@
 
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
+from processes import with_variable
 
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
@@ -20,6 +23,30 @@ from awcl.taxonomy import Taxonomy
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts what runs in its background deaf to Ctrl-C, and every child of it is so too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SUITE = "AWCL_TEST_SUITE"  # a variable that every process which a test starts inherits
+LEFT = 60.0  # seconds after the last test
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    os.environ[SUITE] = str(os.getpid())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the suite where a process is left of it a minute later."""
+    end = time.monotonic() + LEFT
+    while left := [p for p in with_variable(SUITE, str(os.getpid())) if not _of_python(p)]:
+        if time.monotonic() > end:
+            print(f"\nprocesses are left: {[' '.join(p.cmdline())[:80] for p in left]}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            return
+        time.sleep(0.5)
+
+
+def _of_python(process: psutil.Process) -> bool:
+    """What multiprocessing keeps as long as this process is there."""
+    return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
 
 
 @pytest.fixture(scope="session")

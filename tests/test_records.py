@@ -312,9 +312,10 @@ def test_pruning_keeps_the_newest_of_all_launches(folder):
             checkpoint(trial.train / launch, epoch)
     for epoch, step in ((3, 10), (10, 10), (10, 20)):
         checkpoint(trial.train, epoch, step=step)
-    records.remove_partial(trial.train, up_to=10)
-    partial = ["epoch_0010_step_00010", "epoch_0010_step_00020"]
+    records.prune_checkpoints(trial.train, keep=2, up_to=10)
+    kept = [p.name for launch in "ab" for p in (trial.train / launch).glob("*")]
+    assert sorted(kept) == ["epoch_0003", "epoch_0010"]
+    partial = ["epoch_0010_step_00010", "epoch_0010_step_00020"]  # of epoch 11
     assert sorted(p.name for p in trial.train.glob("epoch_*")) == partial
-    trial.prune(2)
-    assert sorted(p.name for p in trial.train.glob("*/*")) == ["epoch_0003", "epoch_0010"]
+    records.prune_checkpoints(trial.train, keep=2)
     assert not list(trial.train.glob("epoch_*"))

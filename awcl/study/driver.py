@@ -14,7 +14,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
-from awcl.config import RunConfig, TrialConfig
+from awcl.config import TrialConfig
 from awcl.errors import NotFiniteError
 from awcl.files import as_path
 
@@ -45,7 +45,6 @@ def drive(space: dict[str, Job]) -> None:
         run_config=ray.train.RunConfig(
             name=job["launch"],
             storage_path=str(folder.train),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=RunConfig().keep),
             failure_config=ray.train.FailureConfig(
                 max_failures=resources["retries"],
                 max_preemption_failures=-1,  # a machine that goes on notice is nobody's failure

@@ -9,7 +9,6 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from awcl.config import RunConfig
 from awcl.study import stopping
 from awcl.study.asha import Asha
 from awcl.study.evaluating import Evaluations
@@ -130,8 +129,6 @@ class Recorder(tune.Callback):
 
     def _ended(self, stored: Trial) -> None:
         done = stored.folder.done
-        if done["outcome"] == "finished":
-            stored.folder.prune(RunConfig().keep)
         self.tracker.trial(stored.folder)
         self.progress.ended(stored.key, done["epoch"], time.monotonic())
         why = done.get("reason") or f"{done['epoch']} epochs"

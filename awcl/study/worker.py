@@ -64,9 +64,9 @@ def train(job: Job) -> None:
     config, pack, taxonomy = _open(job)
     proxy = Proxy(pack, taxonomy, job["proxy_level"], job["proxy_where"])
     evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
-    reporter = RayReporter(records.TrialFolder(as_path(job["folder"])))
     asked = job["resources"]
     run = RunConfig(threads=asked["cpus"], loader_workers=asked["loader_workers"])
+    reporter = RayReporter(records.TrialFolder(as_path(job["folder"])), run.keep)
     pretrain(config, pack, taxonomy, reporter, evaluators, run)
 
 
@@ -74,11 +74,13 @@ class RayReporter:
     """Metrics and checkpoints of epochs through Ray Train.
 
     Starts from the newest complete checkpoint, partial or not. A partial one is written past Train,
-    which would count it among those it keeps, and tell Tune of it as of an epoch.
+    which would tell Tune of it as of an epoch. Which ones are kept is decided here: Train would
+    keep one of an epoch that was trained twice, remove both with the first, and fail at the second.
+    keep: newest checkpoints kept.
     """
 
-    def __init__(self, trial: records.TrialFolder):
-        self.trial = trial
+    def __init__(self, trial: records.TrialFolder, keep: int):
+        self.trial, self.keep = trial, keep
         self.noticed: ray.train.PreemptionInfo | None = None
         self._copy = tempfile.TemporaryDirectory()  # of a checkpoint from an object store
 
@@ -100,7 +102,7 @@ class RayReporter:
                 checkpoint=ray.train.Checkpoint.from_directory(folder),
                 checkpoint_dir_name=records.checkpoint_name(metrics["epoch"]),
             )
-        records.remove_partial(self.trial.train, up_to=metrics["epoch"])
+        records.prune_checkpoints(self.trial.train, self.keep, up_to=metrics["epoch"])
 
     def notice(self) -> bool:
         """One more machine to go, or an earlier end, is one more notice."""

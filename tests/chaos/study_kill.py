@@ -11,7 +11,6 @@ one point an epoch; and no process may be left. Exit code 0 only then.
 """
 
 import argparse
-import os
 import random
 import signal
 import subprocess
@@ -23,6 +22,9 @@ from pathlib import Path
 
 import psutil
 from mlflow import MlflowClient
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from processes import of_session
 
 from awcl.records import StudyFolder
 from awcl.study.table import render
@@ -102,8 +104,8 @@ def disturb(recipe: Path, storage: Path, kills: int, rng: random.Random, took: f
     folder = StudyFolder(storage / "chaos")
     for number in range(kills):
         driver = start(recipe, storage)
-        # A run of its own takes `took`; of a few kills each should find work under way.
-        time.sleep(rng.uniform(0.1, 0.6) * took)
+        # Early enough that each of a few kills finds work under way, late enough that some is done.
+        time.sleep(rng.uniform(0.1, 0.4) * took)
         everything = rng.random() < 0.5
         if driver.poll() is not None:
             wrong.append(f"run {number + 1} ended by itself with {driver.returncode}")
@@ -132,17 +134,6 @@ def kill(driver: subprocess.Popen, everything: bool) -> None:
         except psutil.NoSuchProcess:
             continue
     driver.wait()
-
-
-def of_session(leader: int) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue
-    return found
 
 
 def soon(condition: Callable[[], bool], seconds: float) -> bool:

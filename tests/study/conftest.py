@@ -1,13 +1,16 @@
-"""One Ray for all tests that need one, and an end-of-session guard for what it might leave."""
+"""One Ray for all tests that need one, and studies to run on it."""
 
 import os
-import time
+from pathlib import Path
 
-import psutil
+import pandas as pd
 import pytest
+import torch
 
 from awcl.config import with_values
+from awcl.data.table import FrameTable
 from awcl.study.space import Study
+from awcl.taxonomy import Taxonomy
 
 TINY = {
     "model.backbone": "test_resnet",
@@ -40,7 +43,6 @@ def shared_ray():
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"
-    before = set(psutil.pids())
     ray.init(
         address="local",
         num_cpus=4,
@@ -52,8 +54,23 @@ def shared_ray():
     )
     yield ray
     ray.shutdown()
-    time.sleep(2)
-    for process in psutil.process_iter(["pid", "name", "ppid"]):
-        ours = process.info["pid"] not in before and process.info["ppid"] == 1
-        if ours and (process.info["name"] or "").startswith("ray::"):
-            process.kill()
+
+
+@pytest.fixture
+def long_epoch(tiny_table, tmp_path) -> Path:
+    """A frame table of which an epoch is so long that a machine can go in the middle of it."""
+    frames = tiny_table.frames
+    copies = [frames[frames["split"] != "train"]]
+    for number in range(40):
+        copy = frames[frames["split"] == "train"].copy()
+        copies.append(copy.assign(frame_id=copy["frame_id"] + f"_{number}"))
+    table = FrameTable.build(pd.concat(copies), Taxonomy.load(), "test")
+    table.write(tmp_path / "frames.parquet")
+    return tmp_path / "frames.parquet"
+
+
+@pytest.fixture
+def same_threads_after():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
+from processes import of_session
 
 from awcl.records import StudyFolder
 
@@ -55,18 +55,6 @@ def interrupted(command: list[str], log: Path, when: Callable[[], bool], times: 
     assert "Traceback" not in said
     assert said.endswith("awcl: interrupted; run the same command again to go on\n")
     return said
-
-
-def of_session(session: int) -> list[str]:
-    """The processes of a session, for Ray's lead process groups of their own."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.name())
-        except (psutil.Error, ProcessLookupError):
-            continue
-    return found
 
 
 def test_an_interrupted_study_goes_on_and_says_so(command, tmp_path):

@@ -1,66 +1,29 @@
-"""A machine that is taken away on short notice, as spot machines are, of a cluster of three."""
+"""A machine that is taken away, as spot machines are, of a cluster of three."""
 
 import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
+from disturbing import LONG, STEPS, one_trial, started, undisturbed, wait_for, without_times
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
 
 from awcl import records
-from awcl.config import RunConfig
-from awcl.data.table import FrameTable
-from awcl.downstream.diagnostics import Diagnostics
-from awcl.downstream.proxy import Proxy
 from awcl.files import read_json
-from awcl.pretrain.loop import pretrain
-from awcl.pretrain.reporter import FolderReporter
-from awcl.pretrain.trial import about
-from awcl.study import recipes
-from awcl.study.plan import Trial, make_plan
-from awcl.taxonomy import Taxonomy
+from awcl.study.plan import Trial
 
 pytestmark = pytest.mark.slow
 
-RECIPE = """
-from awcl.config import TrialConfig, with_values
-from awcl.study.space import Resources, Study
-
-def study():
-    values = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 4,
-              "pretrain.epochs": 2, "pretrain.precision": "float32"}
-    return Study(name="spot", base=with_values(TrialConfig(), values, "test"), proxy_level="fine",
-                 tasks=["planes"], resources=Resources(retries=0))
-"""
-STEPS, LONG = 240, 240  # of an epoch; seconds
-TIMES = {"time", "seconds", "images_per_second", "data_wait"}
-
 
 @pytest.fixture
-def long_epoch(tiny_table, tmp_path) -> Path:
-    """A frame table of which an epoch is so long that a machine can go in the middle of it."""
-    frames = tiny_table.frames
-    copies = [frames[frames["split"] != "train"]]
-    for number in range(40):
-        copy = frames[frames["split"] == "train"].copy()
-        copies.append(copy.assign(frame_id=copy["frame_id"] + f"_{number}"))
-    table = FrameTable.build(pd.concat(copies), Taxonomy.load(), "test")
-    table.write(tmp_path / "frames.parquet")
-    return tmp_path / "frames.parquet"
+def cluster(request, monkeypatch):
+    """A node for drivers, and two with a core each.
 
-
-@pytest.fixture
-def cluster(monkeypatch):
-    """A node for drivers, and two with a core each."""
+    Its parameter: how often a node may fail to answer before it is dead, every 3 s.
+    """
     monkeypatch.setenv("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "0.2")
     made = Cluster(
         initialize_head=True,
@@ -68,39 +31,13 @@ def cluster(monkeypatch):
             "num_cpus": 0,
             "resources": {"TRAIN_DRIVER": 1000},
             "include_dashboard": False,
-            "_system_config": {"health_check_failure_threshold": 30},  # a slow machine is alive
+            "_system_config": {"health_check_failure_threshold": request.param},
         },
     )
     for _ in range(2):
         made.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     yield made
     made.shutdown()
-
-
-@pytest.fixture
-def same_threads_after():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
-@contextmanager
-def started(command: list[str], cluster: Cluster, log: Path) -> Iterator[subprocess.Popen]:
-    with log.open("w") as out:
-        env = {**os.environ, "RAY_ADDRESS": cluster.address}
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(what: Callable[[], object], process: subprocess.Popen, log: Path) -> None:
-    end = time.time() + LONG
-    while not what():
-        assert process.poll() is None and time.time() < end, log.read_text()
-        time.sleep(0.05)
 
 
 def busy_node(cluster: Cluster):
@@ -123,23 +60,11 @@ def drain(cluster: Cluster, node, seconds: float) -> float:
     return end
 
 
-def undisturbed(trial: Trial, folder: Path) -> list[dict]:
-    """The history of the trial without Ray."""
-    taxonomy = Taxonomy.load()
-    evaluators = [Proxy(trial.pack, taxonomy, "fine", {}), Diagnostics(trial.pack, "ultrasound")]
-    reporter = FolderReporter(folder, about(trial.config, trial.pack))
-    run = RunConfig(threads=1, device="cpu")
-    return pretrain(trial.config, trial.pack, taxonomy, reporter, evaluators, run)
-
-
 def partial(trial: Trial) -> list[Path]:
     return list(trial.folder.train.glob("epoch_0001_step_*"))
 
 
-def without_times(history: list[dict]) -> list[dict]:
-    return [{name: v for name, v in row.items() if name not in TIMES} for row in history]
-
-
+@pytest.mark.parametrize("cluster", [30], indirect=True)  # a slow machine is alive
 def test_a_trial_saves_at_once_and_goes_on_elsewhere_from_that_step(
     cluster, long_epoch, tmp_path, same_threads_after
 ):
@@ -147,12 +72,9 @@ def test_a_trial_saves_at_once_and_goes_on_elsewhere_from_that_step(
 
     retries is 0: a machine that goes is no failure of the trial.
     """
-    recipe, log = tmp_path / "spot.py", tmp_path / "log"
-    recipe.write_text(RECIPE)
-    (trial,) = make_plan(recipes.load(str(recipe)), long_epoch, tmp_path).trials
-    command = [sys.executable, "-m", "awcl", "study", "run", str(recipe)]
-    command += ["--frames", str(long_epoch), "--storage", str(tmp_path)]
-    with started(command, cluster, log) as study:
+    trial, command = one_trial(tmp_path, long_epoch, epochs=2, retries=0)
+    log = tmp_path / "log"
+    with started(command, log, RAY_ADDRESS=cluster.address) as study:
         wanted = undisturbed(trial, tmp_path / "undisturbed")
         wait_for(trial.folder.history, study, log)
         (first,) = trial.folder.history()
@@ -175,3 +97,24 @@ def test_a_trial_saves_at_once_and_goes_on_elsewhere_from_that_step(
     assert without_times(stored) == without_times(wanted)
     assert not partial(trial)
     assert (whole / records.STATE).stat().st_size == 1000  # epoch 1 was not trained again
+
+
+@pytest.mark.parametrize("cluster", [6], indirect=True)
+def test_a_machine_that_vanishes_costs_the_epoch_in_flight(
+    cluster, long_epoch, tmp_path, same_threads_after
+):
+    """SIGKILL of a node's raylet without notice; the trial goes on on the other node."""
+    trial, command = one_trial(tmp_path, long_epoch, epochs=3, retries=2)
+    log = tmp_path / "log"
+    with started(command, log, RAY_ADDRESS=cluster.address) as study:
+        wait_for(trial.folder.history, study, log)
+        first = trial.folder.history()
+        cluster.remove_node(busy_node(cluster), allow_graceful=False)
+        wanted = undisturbed(trial, tmp_path / "undisturbed")
+        assert study.wait(LONG) == 0, log.read_text()
+
+    assert trial.folder.history()[: len(first)] == first
+    assert without_times(trial.folder.history()) == without_times(wanted)
+    assert trial.folder.done == {"outcome": "finished", "epoch": 3}
+    assert len(trial.folder.starts()) == 1  # restarted within the trial
+    assert len(trial.folder.evaluations()) == 1

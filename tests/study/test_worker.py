@@ -18,7 +18,7 @@ def test_each_notice_counts_once(tmp_path, monkeypatch):
     more = ray.train.PreemptionInfo(8_000, {"a": [0], "b": [1]})
     told = iter([None, None, first, same, same, more, more])
     monkeypatch.setattr(ray.train, "get_preemption_info", lambda: next(told))
-    reporter = RayReporter(TrialFolder(tmp_path))
+    reporter = RayReporter(TrialFolder(tmp_path), keep=2)
     assert [reporter.notice() for _ in range(7)] == [False, False, True, False, False, True, False]
 
 
@@ -30,7 +30,7 @@ def test_one_worker_writes_a_partial_checkpoint_and_all_go_on_from_it(tmp_path, 
             return self.rank
 
     monkeypatch.setattr(ray.train, "get_context", Context)
-    reporter = RayReporter(TrialFolder(tmp_path))
+    reporter = RayReporter(TrialFolder(tmp_path), keep=2)
     reporter.partial(6, 150, save)
     assert reporter.start() is None
     monkeypatch.setattr(Context, "rank", 0)
