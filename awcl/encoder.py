@@ -12,25 +12,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from awcl import records
 from awcl.data.pack import FramePack
 from awcl.errors import InputError
 
 MEAN, STD = 0.449, 0.226  # grey mean and spread of ImageNet, so that its weights transfer
+ABOUT = {"backbone": str, "size": int, "mean": float, "std": float}  # what loading needs to know
 
 
 class Encoder(nn.Module):
     """h = f(x). x: (B, 1, H, W) uint8, or float in 0..1; h: (B, width).
 
     backbone: any timm model; size: side of x in pixels, for backbones that are built for one size.
-    Raises InputError for a name that timm does not know, with the nearest that it does.
+    mean, std: what grey values in 0..1 are normalised by; others than ours only with weights that
+    were trained with others. Raises InputError for a name that timm does not know, with the nearest
+    that it does.
     """
 
-    def __init__(self, backbone: str, size: int):
+    def __init__(self, backbone: str, size: int, mean: float = MEAN, std: float = STD):
         super().__init__()
         check_backbone(backbone)
-        self.backbone, self.size = backbone, size
-        options = {"img_size": size} if _fixed_size(backbone) else {}
+        self.backbone, self.size, self.mean, self.std = backbone, size, mean, std
+        options = {"img_size": size} if has_fixed_size(backbone) else {}
         self.model = timm.create_model(backbone, in_chans=1, num_classes=0, **options)
         self.width = self.model.num_features
         with torch.no_grad():  # some heads are wider than the features before them
@@ -39,9 +41,13 @@ class Encoder(nn.Module):
             self.model.train()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.model(self.normalised(x))
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """What the backbone is given for x."""
         if x.dtype == torch.uint8:
             x = x.float().div_(255)
-        return self.model((x - MEAN) / STD)
+        return (x - self.mean) / self.std
 
     def save(self, path: Path) -> None:
         """safetensors with timm's own key names; what is needed to load it is in the metadata.
@@ -54,8 +60,8 @@ class Encoder(nn.Module):
             "backbone": self.backbone,
             "size": self.size,
             "in_chans": 1,
-            "mean": MEAN,
-            "std": STD,
+            "mean": self.mean,
+            "std": self.std,
         }
         weights = {name: t.contiguous() for name, t in self.model.state_dict().items()}
         try:
@@ -66,9 +72,9 @@ class Encoder(nn.Module):
     @classmethod
     def load(cls, path: Path) -> "Encoder":
         """Reads what `save` wrote. Raises InputError for anything else; executes no code."""
-        about, _ = _read(path)
-        encoder = cls(about["backbone"], about["size"])
-        encoder.restore(path)
+        about, weights = _read(path)
+        encoder = cls(about["backbone"], about["size"], about["mean"], about["std"])
+        fit(encoder.model, weights, f"{path}: weights do not fit {encoder.backbone}")
         return encoder
 
     def restore(self, path: Path) -> None:
@@ -76,31 +82,50 @@ class Encoder(nn.Module):
         about, weights = _read(path)
         if about["backbone"] != self.backbone:
             raise InputError(f"{path}: weights of {about['backbone']}, not of {self.backbone}")
-        try:
-            self.model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(f"{path}: weights do not fit {self.backbone}") from error
+        fit(self.model, weights, f"{path}: weights do not fit {self.backbone}")
+
+
+def fit(model: nn.Module, weights: dict[str, Tensor], wrong: str) -> None:
+    """Puts weights into a model. Raises InputError: `wrong`, and the first name that misfits."""
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in weights:
+            raise InputError(f"{wrong}: {name!r} is missing")
+        if weights[name].shape != tensor.shape:
+            shapes = f"{tuple(weights[name].shape)}, not {tuple(tensor.shape)}"
+            raise InputError(f"{wrong}: {name!r} is {shapes}")
+    for name in weights:
+        if name not in wanted:
+            raise InputError(f"{wrong}: {name!r} is unexpected")
+    model.load_state_dict(weights)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and weights of a file that `Encoder.save` wrote."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = _about(file.metadata() or {})
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a safetensors file ({error})") from error
+    about, weights = read_safetensors(path)
     if about is None:
         raise InputError(f"{path}: no encoder of this program (no awcl metadata)")
     return about, weights
 
 
+def read_safetensors(path: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
+    """What `Encoder.save` wrote about the encoder, None where another program wrote the file, and
+    the weights. Raises InputError where it is no safetensors file, or cut off."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return _about(file.metadata() or {}), weights
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from error
+
+
 def _about(metadata: dict[str, str]) -> dict[str, Any] | None:
     """What `Encoder.save` wrote about an encoder, or None where it did not write it."""
     try:
-        about = json.loads(metadata["awcl"])
-        ours = about["format"] == "awcl-encoder-1" and isinstance(about["backbone"], str)
-        return about if ours and isinstance(about["size"], int) else None
+        about = {"mean": MEAN, "std": STD, **json.loads(metadata["awcl"])}
+        ours = about["format"] == "awcl-encoder-1"
+        whole = all(isinstance(about[name], kind) for name, kind in ABOUT.items())
+        return about if ours and whole else None
     except (KeyError, TypeError, json.JSONDecodeError):
         return None
 
@@ -114,33 +139,10 @@ def check_backbone(name: str) -> None:
     raise InputError(f"model.backbone {name!r}: no such timm model{hint}")
 
 
-def _fixed_size(backbone: str) -> bool:
+def has_fixed_size(backbone: str) -> bool:
+    """Whether timm builds it for images of one size."""
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
     return bool(config is not None and config.fixed_input_size)
-
-
-def find_encoder(what: str, backbone: str, size: int, seed: int = 0) -> tuple[Encoder, str]:
-    """The encoder that a user names, and a word for it.
-
-    what: a checkpoint, a run's folder (its newest complete checkpoint), a weights file that this
-    program wrote, or 'random' (an untrained `backbone`, drawn by `seed`).
-    Raises InputError where there is none.
-    """
-    if what == "random":
-        torch.manual_seed(seed)
-        return Encoder(backbone, size), "random"
-    path = Path(what)
-    if path.is_file():
-        return Encoder.load(path), path.name
-    if not path.is_dir():
-        raise InputError(f"{what}: no checkpoint, run folder or weights file; or give 'random'")
-    checkpoint = path if (path / records.ENCODER).is_file() else records.newest_checkpoint(path)
-    if checkpoint is None:
-        raise InputError(f"{what}: no complete checkpoint in this folder")
-    reason = records.why_incomplete(checkpoint)
-    if reason:
-        raise InputError(f"{checkpoint}: incomplete checkpoint: {reason}")
-    return Encoder.load(checkpoint / records.ENCODER), checkpoint.name
 
 
 @torch.inference_mode()

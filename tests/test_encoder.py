@@ -8,8 +8,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from awcl import records
-from awcl.encoder import MEAN, STD, Encoder, features, find_encoder
+from awcl.encoder import MEAN, STD, Encoder, features, fit
 from awcl.errors import InputError
 
 SIZE = 32
@@ -99,6 +98,31 @@ def test_weights_of_another_backbone_are_refused_with_both_names(tmp_path):
         Encoder("test_resnet", SIZE).restore(tmp_path / "e.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: w.pop("conv1.0.weight"), "'conv1.0.weight' is missing"),
+        (lambda w: w.update(more=torch.zeros(1)), "'more' is unexpected"),
+        (lambda w: w.update({"bn1.bias": torch.zeros(3)}), r"'bn1.bias' is \(3,\), not \(32,\)"),
+    ],
+)
+def test_the_first_weight_that_does_not_fit_is_named(tmp_path, change, said):
+    model = Encoder("test_resnet", SIZE).model
+    weights = dict(model.state_dict())
+    change(weights)
+    with pytest.raises(InputError, match=f"here: {said}"):
+        fit(model, weights, "here")
+
+
+def test_other_means_are_kept_with_the_weights(images, tmp_path):
+    made = Encoder("test_resnet", SIZE, 0.5, 0.5).eval()
+    made.save(tmp_path / "e.safetensors")
+    loaded = Encoder.load(tmp_path / "e.safetensors").eval()
+    assert (loaded.mean, loaded.std) == (0.5, 0.5)
+    assert torch.equal(loaded(images), made(images))
+    assert torch.equal(made(images), made.model(images / 255 * 2 - 1))
+
+
 def spoil(file, how: str) -> str:
     """Replaces an encoder's file; returns what must be said."""
     about = {"format": "awcl-encoder-1", "backbone": "test_vit", "size": SIZE}
@@ -170,59 +194,3 @@ def test_features_of_a_frame_do_not_depend_on_its_batch(tiny_pack):
         view = torch.from_numpy(tiny_pack.evaluation_view(row).copy())[None, None]
         alone = encoder(view).detach().numpy()[0]
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-5)
-
-
-# --- encoders that a user names --------------------------------------------------------------
-
-
-def checkpoint(folder, seed: int) -> Encoder:
-    folder.mkdir(parents=True)
-    torch.manual_seed(seed)
-    encoder = Encoder("test_resnet", SIZE)
-    encoder.save(folder / records.ENCODER)
-    records.mark_complete(folder)
-    return encoder
-
-
-def same(first: Encoder, second: Encoder) -> bool:
-    theirs = second.state_dict()
-    return all(torch.equal(t, theirs[name]) for name, t in first.state_dict().items())
-
-
-def test_a_run_gives_its_newest_complete_checkpoint(tmp_path):
-    older = checkpoint(tmp_path / "run" / "epoch_0002", 2)
-    newer = checkpoint(tmp_path / "run" / "epoch_0010", 10)
-    found, name = find_encoder(str(tmp_path / "run"), "test_resnet", SIZE)
-    assert name == "epoch_0010"
-    assert same(found, newer)
-    (tmp_path / "run" / "epoch_0010" / records.COMPLETE).unlink()
-    with pytest.warns(UserWarning, match="epoch_0010 is set aside"):
-        found, name = find_encoder(str(tmp_path / "run"), "test_resnet", SIZE)
-    assert name == "epoch_0002"
-    assert same(found, older)
-
-
-def test_a_checkpoint_or_its_file_may_be_named_itself(tmp_path):
-    saved = checkpoint(tmp_path / "epoch_0002", 2)
-    for what in (tmp_path / "epoch_0002", tmp_path / "epoch_0002" / records.ENCODER):
-        found, _ = find_encoder(str(what), "test_resnet", SIZE)
-        assert same(found, saved)
-
-
-def test_random_is_the_same_untrained_encoder_each_time():
-    first, name = find_encoder("random", "test_resnet", SIZE)
-    torch.manual_seed(5)
-    again, _ = find_encoder("random", "test_resnet", SIZE)
-    assert name == "random"
-    assert same(first, again)
-
-
-def test_what_is_no_encoder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="absent: no checkpoint, run folder or weights file"):
-        find_encoder(str(tmp_path / "absent"), "test_resnet", SIZE)
-    with pytest.raises(InputError, match="no complete checkpoint in this folder"):
-        find_encoder(str(tmp_path), "test_resnet", SIZE)
-    checkpoint(tmp_path / "epoch_0002", 2)
-    (tmp_path / "epoch_0002" / records.COMPLETE).unlink()
-    with pytest.raises(InputError, match="epoch_0002: incomplete checkpoint: "):
-        find_encoder(str(tmp_path / "epoch_0002"), "test_resnet", SIZE)

@@ -44,9 +44,9 @@ def evaluate(options: argparse.Namespace) -> int:
     from awcl.data.packing import find_or_build
     from awcl.downstream import tasks
     from awcl.downstream.evaluation import evaluate as judge
-    from awcl.encoder import find_encoder
     from awcl.files import write_json
     from awcl.taxonomy import Taxonomy
+    from awcl.weights import find_encoder
 
     config = configured(TrialConfig, options)
     taxonomy = Taxonomy.load(config.anatomy.taxonomy)

@@ -1,7 +1,9 @@
 """Features of whole frames, extracted once per encoder and frame, and kept by content."""
 
 import hashlib
+import warnings
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from awcl.data.pack import FramePack
 from awcl.encoder import Encoder, features
 from awcl.files import whole_file
 
+NOTHING = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
 KEPT = 32  # encoders whose features of one pack are kept; the least recently used goes
 
 
@@ -17,7 +20,8 @@ def cached_features(encoder: Encoder, pack: FramePack, rows: np.ndarray) -> np.n
 
     Kept beside the pack, under a digest of the encoder's weights: what one task has extracted, no
     other extracts again, nor does a later command. Only frames that are not there yet are read.
-    Two processes at once lose nothing but time: each puts a whole file in place.
+    Two processes at once lose nothing but time: each puts a whole file in place. A file that is cut
+    off or damaged is warned of, and made anew.
     """
     file = pack.folder.parent / "features" / pack.digest / f"{weights_digest(encoder)}.npz"
     there, kept = _read(file)
@@ -35,8 +39,9 @@ def cached_features(encoder: Encoder, pack: FramePack, rows: np.ndarray) -> np.n
 
 
 def weights_digest(encoder: Encoder) -> str:
-    """16 hex digits of the backbone's name, its input size and every weight and buffer."""
-    digest = hashlib.sha256(f"{encoder.backbone} {encoder.size}".encode())
+    """16 hex digits of the backbone's name, its input and every weight and buffer."""
+    about = f"{encoder.backbone} {encoder.size} {encoder.mean} {encoder.std}"
+    digest = hashlib.sha256(about.encode())
     for name, value in sorted(encoder.model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -45,9 +50,13 @@ def weights_digest(encoder: Encoder) -> str:
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if not file.is_file():
-        return np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
-    with np.load(file, allow_pickle=False) as stored:
-        return stored["rows"], stored["features"]
+        return NOTHING
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return stored["rows"], stored["features"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        warnings.warn(f"{file}: cut off or damaged ({error}); it is made anew", stacklevel=3)
+        return NOTHING
 
 
 def _write(file: Path, rows: np.ndarray, values: np.ndarray) -> None:
