@@ -93,7 +93,7 @@ def _outcome(done: dict[str, Any] | None, running: bool) -> dict[str, str]:
 
 def _scores(result: dict[str, Any]) -> Points:
     """The metrics of one evaluation, at the epoch of its checkpoint."""
-    named = {f"test/{result['name']}/{name}": v for name, v in result["metrics"].items()}
+    named = {f"eval/{result['name']}/{name}": v for name, v in result["metrics"].items()}
     return Points(result["epoch"], _millis(result["time"]), _numbers(named))
 
 

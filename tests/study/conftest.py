@@ -38,7 +38,7 @@ def tiny_frames(tiny_table, tmp_path):
 
 @pytest.fixture(scope="session")
 def shared_ray():
-    """A local Ray with a dashboard, as the executor starts one; ended with its processes."""
+    """A Ray as somebody else starts one: with a dashboard, without a resource of ours."""
     import ray
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -47,7 +47,6 @@ def shared_ray():
         address="local",
         num_cpus=4,
         include_dashboard=True,
-        resources={"TRAIN_DRIVER": 1000},
         object_store_memory=150 * 2**20,
         logging_level="ERROR",
         log_to_driver=False,

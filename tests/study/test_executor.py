@@ -82,7 +82,7 @@ def test_a_study_with_two_workers_and_a_failing_trial(
     child, parent = runs[finished.key], runs["study"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.data.params["pretrain.workers"] == "2"
-    assert child.data.metrics["test/planes/macro_f1"] == result["metrics"]["macro_f1"]
+    assert child.data.metrics["eval/planes/macro_f1"] == result["metrics"]["macro_f1"]
     assert runs[failed.key].info.status == "FAILED"
 
     table = render(plan.folder)

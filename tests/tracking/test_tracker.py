@@ -55,8 +55,8 @@ def test_evaluations_are_on_the_trials_own_run_with_their_files(uri, study):
     evaluated(add(study, "k1", 3, "finished", epoch=3))
     without_warnings(Tracker(uri, study).sync)
     run = runs(uri)["k1"]
-    assert run.data.metrics["test/planes/macro_f1"] == 0.5
-    assert run.data.metrics["test/planes/class/4CH _ LVOT/f1"] == 0.75
+    assert run.data.metrics["eval/planes/macro_f1"] == 0.5
+    assert run.data.metrics["eval/planes/class/4CH _ LVOT/f1"] == 0.75
     client = MlflowClient(uri)
     [folder] = client.list_artifacts(run.info.run_id)
     names = [a.path.rpartition("/")[2] for a in client.list_artifacts(run.info.run_id, folder.path)]
