@@ -1,0 +1,100 @@
+"""Segmentation: a decoder above the encoder, which stays frozen or is fine-tuned along with it."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from awcl.config import Where
+from awcl.data.pack import FramePack
+from awcl.data.table import DOMAINS, rows_where
+from awcl.downstream import mask_figure, overlap
+from awcl.downstream.masks import MaskedFrames, check_classes, check_splits
+from awcl.downstream.segmenting import FULL, QUICK, Trainer
+from awcl.downstream.tasks import TaskSettings
+from awcl.encoder import Encoder
+from awcl.taxonomy import Taxonomy
+
+HEAD_PLANES = "brain"  # the kind of plane in which a head's circumference is measured
+
+
+class Settings(TaskSettings):
+    task: Literal["segmentation"] = "segmentation"
+    where: Where = {}
+    """Frames that take part, e.g. {"source": "hc18"}; of them those that have a mask."""
+
+
+class Task:
+    """Trained on the masks of train, judged on those of test, at the view's resolution.
+
+    Yields plain names for the frozen encoder and `finetuned/...` in the full suite. Raises
+    InputError where train or test has no mask, or test a class that no mask of train holds.
+    """
+
+    def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
+        self.masks = MaskedFrames(pack, rows_where(pack.frames, settings.where))
+        check_splits(self.masks)
+        self.train, self.test = self.masks.split("train"), self.masks.split("test")
+        check_classes(self.masks, self.train, self.test)
+        self.modes = ("frozen",) if settings.quick else ("frozen", "finetuned")
+        self.recipe = QUICK if settings.quick else FULL
+        self.is_head_plane = head_planes(self.masks.frames, taxonomy)
+        self.about: dict[str, Any] = about_masks(self.masks)
+        self.predictions = pd.DataFrame()
+        self.figures: dict[str, Figure] = {}
+
+    def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:
+        frames, truth = self.masks.frames.iloc[self.test], self.masks.truths(self.test)
+        units = frames["audit_group"].fillna(frames["patient"]).to_numpy()
+        tables = [frames[["frame_id", "patient", "audit_group", *DOMAINS]].reset_index(drop=True)]
+        for mode in self.modes:
+            trainer = Trainer(encoder, self.masks, self.recipe, tune=mode == "finetuned")
+            segmenter, rate = trainer.segmenter(self.train)
+            self.about[f"{mode}/rate"] = rate
+            predicted = segmenter.predict(self.test)
+            table = overlap.score_frames(
+                truth,
+                predicted,
+                self.masks.classes,
+                self.masks.pixel_mm(self.test),
+                self.is_head_plane[self.test],
+            )
+            self.figures[f"{mode}_masks"] = mask_figure.draw(
+                self.masks, self.test, predicted, table["dice"].to_numpy()
+            )
+            yield from with_intervals("" if mode == "frozen" else f"{mode}/", table, units)
+            tables.append(table.add_prefix(f"{mode}/"))
+        self.predictions = pd.concat(tables, axis=1)
+
+
+def with_intervals(
+    prefix: str, table: pd.DataFrame, units: np.ndarray
+) -> Iterator[tuple[str, float]]:
+    """The mean over frames of each column and the ends of its interval."""
+    resampled = overlap.resampled_means(table.to_numpy(float), units)
+    for name, drawn in zip(table, resampled.T, strict=True):
+        low, high = overlap.interval(drawn)
+        yield prefix + name, float(table[name].mean())
+        yield f"{prefix}{name}/low", low
+        yield f"{prefix}{name}/high", high
+
+
+def head_planes(frames: pd.DataFrame, taxonomy: Taxonomy) -> np.ndarray:
+    """(N,) bool: the frames in which a head's circumference is measured."""
+    kinds = [taxonomy.at(name, "coarse") for name in frames["anatomy"]]
+    return np.array([kind == HEAD_PLANES for kind in kinds])
+
+
+def about_masks(masks: MaskedFrames) -> dict[str, Any]:
+    """Facts of the frames that a table of results must say."""
+    about: dict[str, Any] = {"classes": masks.classes}
+    if len(masks.lists()) > 1:  # what one source names may be background in another
+        about["frames_by_list_of_classes"] = masks.lists()
+    if (masks.frames["source"] == "hc18").any():
+        about["hc18"] = (
+            "transfer only: encoders are pre-trained on planes of other sets, "
+            "the decoder is trained and tested on HC18"
+        )
+    return about
