@@ -57,11 +57,18 @@ class Problem:
         """The classes that the truth holds, over which scores are averaged."""
         return [str(name) for name in self.classes[np.unique(self.truth)]]
 
-    def predict(self, train: np.ndarray, judged: np.ndarray) -> dict[str, np.ndarray]:
-        """(M,) class numbers by each classifier, from the features of `rows` and `judged_rows`."""
+    def predict(
+        self, train: np.ndarray, judged: np.ndarray, places: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """(M,) class numbers by each classifier, from the features of `rows` and `judged_rows`.
+
+        places: of the training frames those that teach; None: all.
+        """
+        some = slice(None) if places is None else places
+        train, labels, patients = train[some], self.labels[some], self.patients[some]
         return {
-            "ridge": ridge(train, self.labels, self.patients, judged),
-            "knn": nearest(train, self.labels, judged),
+            "ridge": ridge(train, labels, patients, judged),
+            "knn": nearest(train, labels, judged),
         }
 
 

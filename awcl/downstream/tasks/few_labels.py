@@ -1,0 +1,161 @@
+"""Few labels: plane classification by probes that have the labels of few patients. Two curves.
+
+transfer/...: the encoder as it was pre-trained, with whatever labels that used; only the probe has
+few. few_label/...: pre-training may have used the labels of the same patients, and of no other. An
+encoder that used no label has all of this curve; one that used the labels of a share of patients
+(anatomy.ratio, ratio_unit patient) has the point at that share and its own list of patients, so its
+other points are other trials.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from awcl.config import Where
+from awcl.data.pack import FramePack
+from awcl.data.table import DOMAINS, rows_where
+from awcl.downstream import few_labels, scores
+from awcl.downstream.classification import Problem, finest_level
+from awcl.downstream.features import cached_features
+from awcl.downstream.few_labels import Estimate
+from awcl.downstream.tasks import TaskSettings
+from awcl.encoder import Encoder
+from awcl.taxonomy import Taxonomy
+
+UNKNOWN = "unknown"
+
+
+class Settings(TaskSettings):
+    task: Literal["few_labels"] = "few_labels"
+    where: Where = {}
+    """Frames that take part, e.g. {"source": "!hc18"}."""
+    level: Literal["auto", "coarse", "fine"] = "auto"
+    """auto: the finest level that is known for all frames with an anatomy."""
+    shares: list[float] = Field([0.01, 0.05, 0.1, 0.25, 1.0], min_length=1)
+    """Of the training patients with labels; above 0, to 1."""
+    draws: int = Field(5, ge=1)
+    """Lists of patients below the share 1, of the seeds 0, 1, ...; paired with trials by seed."""
+
+
+class Task:
+    """Trained on the labels of lists of train patients, judged on all frames of test.
+
+    A point is the mean of the draws' macro-F1, with its interval over test patients and its `/sd`
+    over draws. `about["points"]` says of each how many labels were used, and which classes the
+    patients' labels lack.
+
+    Raises InputError where a split holds no labelled frame, or test a class that train lacks.
+    """
+
+    def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
+        self.settings, self.taxonomy = settings, taxonomy
+        rows = rows_where(pack.frames, settings.where)
+        level = finest_level(pack, rows, taxonomy) if settings.level == "auto" else settings.level
+        self.problem = Problem(pack, rows, taxonomy, level, judged_on="test")
+        self.pool = rows[(pack.frames["split"].iloc[rows] == "train").to_numpy()]
+        known = settings.pretrained
+        self.used = None if known is None else known.labelled(pack, taxonomy)
+        self.about: dict[str, Any] = {
+            "level": level,
+            "classes": self.problem.present,
+            "pretraining_labels": UNKNOWN if self.used is None else len(self.used),
+            "points": [],
+            "left_out": [],
+        }
+        self.predictions = pd.DataFrame()
+        self.figures: dict[str, Figure] = {}
+
+    def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:
+        problem = self.problem
+        train = cached_features(encoder, problem.pack, problem.rows)
+        judged = cached_features(encoder, problem.pack, problem.judged_rows)
+        probes = _Probes(problem, train, judged)
+        self.predictions = problem.judged[["frame_id", "patient", "audit_group", *DOMAINS]].copy()
+        self.predictions["truth"] = problem.classes[problem.truth]
+        columns: dict[str, np.ndarray] = {}
+        self.about["points"], self.about["left_out"], estimates = [], [], []
+        for curve, share, seeds, pool in self._points():
+            drawn = {seed: self._list(pool, share, seed) for seed in seeds}
+            lists = {seed: places for seed, places in drawn.items() if len(places)}
+            if not lists:
+                self.about["left_out"].append(f"{curve}/{share:g}: no label of these patients here")
+                continue
+            self.about["points"].append(self._about_point(curve, share, lists))
+            found = {seed: probes.predict(places) for seed, places in lists.items()}
+            for name in ("ridge", "knn"):
+                for seed, predicted in found.items():
+                    columns[f"{curve}/{share:g}/{seed}/{name}"] = problem.classes[predicted[name]]
+                at = few_labels.estimate(problem, [predicted[name] for predicted in found.values()])
+                estimates += [at] if name == "ridge" else []
+                prefix = f"{curve}/{share:g}/" + ("" if name == "ridge" else f"{name}/")
+                yield from _named(f"{prefix}macro_f1", at)
+        self.predictions = pd.concat([self.predictions, pd.DataFrame(columns)], axis=1)
+        self.figures["few_labels"] = few_labels.figure(self.about["points"], estimates)
+
+    def _points(self) -> Iterator[tuple[str, float, list[int], np.ndarray]]:
+        """Curve, share, seeds of the draws, and the rows among whose patients they are drawn."""
+        shares = sorted(set(self.settings.shares))
+        for share in shares:
+            yield "transfer", share, self._seeds(share), self.pool
+        known = self.settings.pretrained
+        if known is None:
+            self.about["left_out"].append("few_label: not known which labels pre-training used")
+        elif not len(self.used):
+            pool = known.rows(self.problem.pack)
+            yield from (("few_label", share, self._seeds(share), pool) for share in shares)
+        elif known.anatomy.ratio == 1 or known.anatomy.ratio_unit == "patient":
+            pool = known.rows(self.problem.pack)
+            yield "few_label", known.anatomy.ratio, [known.seed], pool
+        else:
+            why = "pre-training used labels of single frames (anatomy.ratio_unit)"
+            self.about["left_out"].append(f"few_label: {why}")
+
+    def _seeds(self, share: float) -> list[int]:
+        return list(range(self.settings.draws if share < 1 else 1))
+
+    def _list(self, pool: np.ndarray, share: float, seed: int) -> np.ndarray:
+        """Places among the training frames of those with the labels of a list of patients."""
+        rows = few_labels.patients_rows(self.problem.pack, pool, self.taxonomy, share, seed)
+        return np.flatnonzero(np.isin(self.problem.rows, rows))
+
+    def _about_point(
+        self, curve: str, share: float, lists: dict[int, np.ndarray]
+    ) -> dict[str, Any]:
+        """Labels of each draw: the probe's, and all that were used, each counted once."""
+        problem, total = self.problem, UNKNOWN
+        if self.used is not None:
+            total = [len(np.union1d(self.used, problem.rows[p])) for p in lists.values()]
+        held = [set(problem.classes[problem.labels[places]]) for places in lists.values()]
+        return {
+            "curve": curve,
+            "share": share,
+            "seeds": list(lists),
+            "patients": [len(np.unique(problem.patients[p])) for p in lists.values()],
+            "probe_labels": [len(places) for places in lists.values()],
+            "total_labels": total,
+            "classes_lost": [len(problem.classes) - len(names) for names in held],
+        }
+
+
+class _Probes:
+    """Predictions of the judged frames from the labels at some places; lists may come twice."""
+
+    def __init__(self, problem: Problem, train: np.ndarray, judged: np.ndarray):
+        self.problem, self.train, self.judged = problem, train, judged
+        self.found: dict[bytes, dict[str, np.ndarray]] = {}
+
+    def predict(self, places: np.ndarray) -> dict[str, np.ndarray]:
+        key = places.tobytes()
+        if key not in self.found:
+            self.found[key] = self.problem.predict(self.train, self.judged, places)
+        return self.found[key]
+
+
+def _named(name: str, at: Estimate) -> Iterator[tuple[str, float]]:
+    yield from scores.interval(name, at.mean, (at.low, at.high))
+    if len(at.each) > 1:
+        yield f"{name}/sd", at.spread
