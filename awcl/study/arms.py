@@ -45,8 +45,9 @@ def _arms(folder: StudyFolder, axes: list[str]) -> dict[tuple[str, ...], dict[in
 
 
 def _predictions(trial: TrialFolder) -> dict[str, pd.DataFrame]:
-    """Task name -> predictions of the trial's evaluations."""
-    return {
+    """Task name -> predictions of the trial's evaluations by tasks that have one ridge probe."""
+    every = {
         result["name"]: pd.read_parquet(BytesIO((folder / PREDICTIONS).read_bytes()))
         for folder, result in trial.evaluations()
     }
+    return {name: table for name, table in every.items() if "ridge" in table}

@@ -12,7 +12,7 @@ Rows = list[list[str]]
 
 
 def render(folder: StudyFolder, details: bool = False) -> str:
-    """Trials by proxy, best first, with each task's test macro-F1 and its interval.
+    """Trials by proxy, best first, with each task's main test score and its interval.
 
     Trials that were stopped early stand apart: they had less training, so their test scores are
     not to be compared with the others'. Failed, running and pending ones come last. Where there are
@@ -23,13 +23,18 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     trials = standings(folder)
     axes = [*definition["axes"], "seed"]
     tasks = sorted({found["name"] for trial in trials for found in trial.evaluations})
+    mains = [(task, _main(trials, task)) for task in tasks]
     head = ["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "proxy"]
     parts = [summary(folder, trials)] if details else []
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:
             cells = [_cells(row, axes) for row in rows]
-            scores = [[f"test {t} macro-F1 [95 %]", *(_test(r, t) for r in rows)] for t in tasks]
+            scores = [
+                [f"test {task} {score.replace('_f1', '-F1')} [95 %]"]
+                + [_test(row, task, score) for row in rows]
+                for task, score in mains
+            ]
             tables = _within_width([head, *cells], scores, named=1 + len(axes))
             parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
             told = details or outcome == "failed"
@@ -61,11 +66,19 @@ def _cells(trial: Standing, axes: list[str]) -> list[str]:
     return [trial.key, *(str(config[axis]) for axis in axes), epochs, proxy]
 
 
-def _test(trial: Standing, task: str) -> str:
-    scores = {found["name"]: found["metrics"] for found in trial.evaluations}
-    if task not in scores:
+def _main(trials: list[Standing], task: str) -> str:
+    """The score of a task that the table shows: the first that it yields with an interval."""
+    every = [
+        name for t in trials for f in t.evaluations if f["name"] == task for name in f["metrics"]
+    ]
+    return next((name for name in every if f"{name}/low" in every), "")
+
+
+def _test(trial: Standing, task: str, score: str) -> str:
+    found = {found["name"]: found["metrics"] for found in trial.evaluations}.get(task, {})
+    if f"{score}/low" not in found:
         return "-"
-    value, low, high = (scores[task][f"macro_f1{end}"] for end in ("", "/low", "/high"))
+    value, low, high = (found[f"{score}{end}"] for end in ("", "/low", "/high"))
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 

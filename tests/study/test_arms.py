@@ -69,6 +69,15 @@ def test_arms_of_a_task_stand_together(study):
     assert max(map(len, lines)) <= 100
 
 
+def test_a_task_without_one_ridge_probe_has_no_such_row(study):
+    folder, run = study
+    for seed in (0, 1):
+        run(1, seed)
+        file = next((folder.trial(f"1-{seed}").path / "eval").glob("*/predictions.parquet"))
+        pd.read_parquet(file).rename(columns={"ridge": "x/shift/ridge"}).to_parquet(file)
+    assert arms.rows(folder) == []
+
+
 def test_one_seed_has_no_such_table(tmp_path):
     folder = StudyFolder(tmp_path / "s")
     folder.accept({"name": "s", "axes": {}, "seeds": [3]})

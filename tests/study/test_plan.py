@@ -208,6 +208,23 @@ def test_what_is_missing_is_each_task_of_each_ended_trial_with_a_checkpoint(
     assert (left.trial.key, left.settings.level) == (stopped.key, "coarse")
 
 
+def test_a_task_is_told_which_labels_a_trial_used_and_its_folder_is_named_without(
+    tiny_study, tiny_frames, tmp_path, packs
+):
+    study = changed(tiny_study, axes={"anatomy.ratio": [0, 0.5], "anatomy.held_out": [["HCP"]]})
+    plan = planned(study, tiny_frames, tmp_path, packs)
+    for trial in plan.trials:
+        checkpoint(trial, 1)
+        trial.folder.write_done("finished", epoch=1)
+    for evaluation in plan.missing_evaluations():
+        told, config = evaluation.settings.pretrained, evaluation.trial.config
+        assert told.anatomy == config.anatomy and told.seed == config.seed
+        assert told.where == config.data.pretrain_where
+        assert told.anatomy.held_out == ([] if config.anatomy.ratio == 0 else ["HCP"])
+    names = {evaluation.folder.name for evaluation in plan.missing_evaluations()}
+    assert len(names) == 1, "what a trial is tells its key, and not the name of an evaluation"
+
+
 def test_another_checkpoint_is_another_evaluation(tiny_study, tiny_frames, tmp_path, packs):
     plan = planned(tiny_study, tiny_frames, tmp_path, packs)
     [trial] = plan.trials

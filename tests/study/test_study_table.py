@@ -117,3 +117,16 @@ def test_tasks_that_do_not_fit_follow_with_the_trials_axes_again(add):
     assert shown == [["a"], ["b", "c"], ["planes-of-another-machine"]]
     assert rows[0].split()[:6] == ["0123456789ab", "1.0", "fine", "0", "3/3", "0.100"]
     assert all(row.split()[:5] == ["0123456789ab", "1.0", "fine", "0", "0.500"] for row in rows[1:])
+
+
+def test_a_task_is_shown_by_its_first_score_that_has_an_interval(add):
+    study = add("one", [0.1, 0.1, 0.1], "finished", score=(0.5, 0.4, 0.6))
+    names = ("n", "x/shift/dice", "x/shift/dice/low", "x/shift/dice/high")
+    metrics = dict(zip(names, (3.0, 0.7, 0.65, 0.75), strict=True))
+    for name, values in (("crossed", metrics), ("bare", {"rank": 3.0})):
+        folder = study.trial("one").evaluation(name, "s", "w")
+        write_evaluation(folder, {"name": name, "metrics": values}, pd.DataFrame({"a": [1]}))
+    table = render(study)
+    assert "test crossed x/shift/dice [95 %]" in table and "0.700 [0.650, 0.750]" in table
+    assert "test planes macro-F1 [95 %]" in table and "0.500 [0.400, 0.600]" in table
+    assert max(map(len, table.splitlines())) <= 100

@@ -8,7 +8,7 @@ other points are other trials.
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from awcl.encoder import Encoder
 from awcl.taxonomy import Taxonomy
 
 UNKNOWN = "unknown"
+SHARES = [0.01, 0.05, 0.1, 0.25, 1.0]
 
 
 class Settings(TaskSettings):
@@ -35,8 +36,8 @@ class Settings(TaskSettings):
     """Frames that take part, e.g. {"source": "!hc18"}."""
     level: Literal["auto", "coarse", "fine"] = "auto"
     """auto: the finest level that is known for all frames with an anatomy."""
-    shares: list[float] = Field([0.01, 0.05, 0.1, 0.25, 1.0], min_length=1)
-    """Of the training patients with labels; above 0, to 1."""
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(SHARES, min_length=1)
+    """Of the training patients with labels."""
     draws: int = Field(5, ge=1)
     """Lists of patients below the share 1, of the seeds 0, 1, ...; paired with trials by seed."""
 
