@@ -141,7 +141,7 @@ def test_a_search_runs_on_the_first_seed_and_what_is_confirmed_on_all():
         ({"seeds": []}, "seeds"),
         ({"seeds": [-1]}, "seed -1"),
         ({"name": "../up"}, "name"),
-        ({"tasks": ["plane"]}, "task 'plane': choose one of planes"),
+        ({"tasks": ["plane"]}, "task 'plane': choose one of "),
         ({"axes": {"pretrain.workers": [3]}}, "batch 64 cannot be shared by 3 workers"),
         ({"axes": {"pretrain.lr": TEMPERATURES}}, "axis pretrain.lr is a range; it needs sampler"),
         ({"axes": {"pretrain.lr": 0.1}}, "axis pretrain.lr is 0.1; give a list of values, or a r"),
