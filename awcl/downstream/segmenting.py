@@ -43,10 +43,10 @@ FULL = Recipe(steps=300, rates=(1e-3, 3e-3))
 class FrozenMaps:
     """Feature maps of frames by an encoder that stays as it is.
 
-    A frame's maps are computed when first asked for and kept in half precision until MEMORY is
-    full, so that a step costs the decoder alone. Therefore frames are not augmented, and for a fair
-    comparison not in fine-tuning either. Maps that find no room are rounded alike, so how much is
-    kept alters no score.
+    They are computed once, in fixed blocks of frames (a batch of others may round otherwise), and
+    kept in half precision until MEMORY is full; so a step costs the decoder alone. Therefore frames
+    are not augmented, and for a fair comparison not in fine-tuning either. Frames that find no room
+    are computed when asked for, and rounded to half precision too.
     """
 
     def __init__(self, encoder: Encoder, masks: MaskedFrames):
@@ -60,29 +60,34 @@ class FrozenMaps:
 
     def __call__(self, numbers: np.ndarray) -> list[Tensor]:
         """The maps (B, C, h, w) of frames `numbers`, fine to coarse."""
-        found = {number: self.kept[number] for number in numbers if number in self.kept}
-        lacking = np.array(sorted(set(numbers) - set(found)), np.int64)
+        blocks = np.asarray(numbers) // BATCH
+        for block in np.unique(blocks):
+            self._keep(int(block))
+        lacking = np.array([n for n, b in zip(numbers, blocks, strict=True) if b not in self.kept])
+        found = {n: [of[n % BATCH] for of in self.kept.get(n // BATCH, ())] for n in numbers}
         if len(lacking):
-            found.update(zip(lacking, self._computed(lacking), strict=True))
-        of_frames = [found[number] for number in numbers]
+            found.update(zip(lacking, zip(*self._computed(lacking), strict=True), strict=True))
         return [
             torch.stack(level).float().contiguous(memory_format=torch.channels_last)
-            for level in zip(*of_frames, strict=True)
+            for level in zip(*(found[number] for number in numbers), strict=True)
         ]
 
+    def _keep(self, block: int) -> None:
+        """Computes the maps of a block of frames, where there is room and they are not there."""
+        if block in self.kept or self.room <= 0:
+            return
+        self.kept[block] = self._computed(
+            np.arange(block * BATCH, min((block + 1) * BATCH, len(self.masks.rows)))
+        )
+        self.room -= sum(2 * level.numel() for level in self.kept[block])
+
     @torch.no_grad()
-    def _computed(self, numbers: np.ndarray) -> list[list[Tensor]]:
+    def _computed(self, numbers: np.ndarray) -> list[Tensor]:
         was_training = self.encoder.training
         self.encoder.eval()
         levels = feature_maps(self.encoder, _images(self.encoder, self.masks, numbers))
         self.encoder.train(was_training)
-        of_frames = [list(maps) for maps in zip(*(m.half() for m in levels), strict=True)]
-        for number, maps in zip(numbers, of_frames, strict=True):
-            size = sum(2 * level.numel() for level in maps)
-            if size <= self.room:
-                self.room -= size
-                self.kept[number] = [level.clone() for level in maps]
-        return of_frames
+        return [level.half() for level in levels]
 
 
 class TunedMaps:
