@@ -147,18 +147,48 @@ def _encoder_parsers(actions: Any) -> None:
     _config_flags(c, TrialConfig)
     _config_flags(c, RunConfig)
     c = _command(
-        actions, "evaluate", commands.evaluate, "judge an encoder on a downstream task",
-        "awcl evaluate run --frames clean.parquet --task planes --where 'source=!hc18'",
+        actions, "evaluate", commands.evaluate, "judge encoders on downstream tasks",
+        "awcl evaluate run --frames clean.parquet --task planes --where 'source=!hc18'\n"
+        "awcl evaluate random run --frames clean.parquet --out results --compare\n"
+        "awcl evaluate results/random results/run-epoch_0100 --compare",
     )  # fmt: skip
-    c.add_argument("encoder", metavar="X", help="checkpoint, run folder, weights file, or 'random'")
+    c.add_argument("encoders", nargs="+", metavar="X", help=f"{ENCODER}; NAME=X names it")
+    c.add_argument("--frames", metavar="FRAMES.parquet")
+    c.add_argument(
+        "--task", action="append", default=[], metavar="T", help="default: all that frames allow"
+    )
+    c.add_argument("--quick", action="store_true", help="only what studies run on every trial")
+    c.add_argument(
+        "--compare", action="store_true",
+        help="each X against the first, patient by patient; X may be a folder of results, or a "
+        "study's of a trial: then nothing is judged again",
+    )  # fmt: skip
+    c.add_argument(
+        "--out", metavar="DIR", help="DIR/X/TASK with predictions and figures; results that are "
+        "there are kept, those of other weights or frames refused. Or EVAL.json for one X and task",
+    )  # fmt: skip
+    _encoder_flags(c)
+    c = _command(
+        actions, "embed", commands.embed, "features of frames, as Parquet",
+        "awcl embed run --frames clean.parquet --out features.parquet",
+    )  # fmt: skip
+    c.add_argument("encoder", metavar="X", help=ENCODER)
     c.add_argument("--frames", required=True, metavar="FRAMES.parquet")
-    c.add_argument("--task", default="planes")
-    c.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE")
-    c.add_argument("--packs", metavar="DIR")
-    c.add_argument("--out", metavar="EVAL.json")
-    _config_flags(c, TrialConfig)
+    c.add_argument("--out", required=True, metavar="FILE.parquet")
+    _encoder_flags(c)
+    c = _command(
+        actions, "export", commands.export, "an encoder for other programs",
+        "awcl export run --out encoder.onnx",
+    )  # fmt: skip
+    c.add_argument("encoder", metavar="X", help=ENCODER)
+    c.add_argument(
+        "--out", required=True, metavar="FILE",
+        help="FILE.safetensors for timm, or FILE.onnx with the normalisation of its input inside",
+    )  # fmt: skip
+    _weights_flags(c)
 
 
+ENCODER = "checkpoint, run folder, weights file, 'random' or 'imagenet'"
 STORAGE = "a folder (default ./results), or s3://BUCKET/NAME, gs:// or abfss://"
 TRACKING = "MLflow; default SQLite in storage, in ./results where that is a URL"
 PACKS = "default STORAGE/packs, ~/.cache/awcl/packs where that is a URL"
@@ -192,6 +222,19 @@ def _study_parsers(actions: Any) -> None:
             c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
         if name == "run":
             c.add_argument("--dry-run", action="store_true", help="tell trials and time, run none")
+
+
+def _encoder_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE")
+    command.add_argument("--packs", metavar="DIR")
+    _weights_flags(command)
+
+
+def _weights_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--imagenet-weights", metavar="FILE", help="of timm's --model.backbone, where not in cache"
+    )
+    _config_flags(command, TrialConfig)
 
 
 def _taxonomy_flag(command: argparse.ArgumentParser) -> None:

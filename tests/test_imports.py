@@ -48,7 +48,7 @@ for package in (awcl.data, awcl.downstream, awcl.pretrain):
         importlib.import_module(module.name)
 from awcl import commands
 for command in (commands.frames, commands.audit, commands.pack, commands.pretrain,
-                commands.evaluate):
+                commands.evaluate, commands.embed, commands.export):
     for node in ast.walk(ast.parse(inspect.getsource(command))):
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module)

@@ -4,7 +4,8 @@ Imports stand inside the functions, so that a command waits for nothing that it 
 """
 
 from awcl.commands.data import audit, frames, pack, phantom
-from awcl.commands.encoders import evaluate, pretrain
+from awcl.commands.encoders import embed, export, pretrain
+from awcl.commands.evaluating import evaluate
 from awcl.commands.studies import (
     study_evaluate,
     study_propose,
@@ -15,6 +16,6 @@ from awcl.commands.studies import (
 )
 
 __all__ = [
-    "audit", "evaluate", "frames", "pack", "phantom", "pretrain",
+    "audit", "embed", "evaluate", "export", "frames", "pack", "phantom", "pretrain",
     "study_evaluate", "study_propose", "study_register", "study_run", "study_status", "study_sync",
 ]  # fmt: skip

@@ -1,11 +1,19 @@
-"""Commands that make and judge one encoder: pretrain, evaluate."""
+"""Commands of one encoder: pretrain, embed, export."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from awcl.commands.shared import configured, frame_table, packs_folder, tell_failed, where
+from awcl.commands.shared import (
+    configured,
+    encoder_of,
+    frame_table,
+    new_file,
+    packs_folder,
+    tell_failed,
+    where,
+)
 
 
 def pretrain(options: argparse.Namespace) -> int:
@@ -39,33 +47,33 @@ def pretrain(options: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(options: argparse.Namespace) -> int:
+def embed(options: argparse.Namespace) -> int:
     from awcl.config import TrialConfig
     from awcl.data.packing import find_or_build
-    from awcl.downstream import tasks
-    from awcl.downstream.evaluation import evaluate as judge
-    from awcl.files import write_json
+    from awcl.data.table import rows_where
+    from awcl.downstream.features import write_features
     from awcl.taxonomy import Taxonomy
-    from awcl.weights import find_encoder
 
-    config = configured(TrialConfig, options)
-    taxonomy = Taxonomy.load(config.anatomy.taxonomy)
-    settings = tasks.settings({"task": options.task, "where": where(options.where)})
-    encoder, name = find_encoder(
-        options.encoder, config.model.backbone, config.data.size, config.seed
-    )
+    out = new_file(options.out, ".parquet")
+    taxonomy = Taxonomy.load(configured(TrialConfig, options).anatomy.taxonomy)
+    encoder, word = encoder_of(options, options.encoder)
     packed = find_or_build(frame_table(options, taxonomy), encoder.size, packs_folder(options))
-    result, _, _ = judge(encoder, settings, packed, taxonomy)
-    if options.out:
-        write_json(Path(options.out), {"encoder": name, **result})
-    classes = ", ".join(result["about"]["classes"])
-    print(f"{options.task} of {name}, level {result['about']['level']}: {classes}")
-    metrics = result["metrics"]
-    for metric, value in metrics.items():
-        if not metric.endswith(("/low", "/high")):
-            low, high = metrics.get(f"{metric}/low"), metrics.get(f"{metric}/high")
-            interval = "" if low is None else f"  [{low:.3f}, {high:.3f}]"
-            print(f"  {metric:40s} {value:.3f}{interval}")
+    tell_failed(packed)
+    rows = rows_where(packed.frames, where(options.where))
+    write_features(out, encoder, packed, rows)
+    print(f"{len(rows)} frames, {encoder.width} features of {word} -> {out}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    from awcl.export import to_onnx, to_safetensors
+
+    out = new_file(options.out, ".safetensors", ".onnx")
+    encoder, word = encoder_of(options, options.encoder)
+    write = to_onnx if out.suffix == ".onnx" else to_safetensors
+    for line in write(encoder, out):
+        print(line)
+    print(f"{encoder.backbone}, {word} -> {out}")
     return 0
 
 

@@ -57,3 +57,32 @@ def where(given: list[str], flag: str = "--where") -> dict[str, list[str]]:
             raise InputError(f"{flag} {item!r}: give COLUMN=VALUE or COLUMN=!VALUE")
         found.setdefault(column, []).append(value)
     return found
+
+
+def encoder_of(options: argparse.Namespace, what: str) -> tuple[Any, str]:
+    """The encoder that `what` names, and a word for it.
+
+    Raises InputError where it is of another backbone or size than a flag asks for.
+    """
+    from awcl.config import TrialConfig
+    from awcl.weights import find_encoder
+
+    config = configured(TrialConfig, options)
+    encoder, word = find_encoder(
+        what, config.model.backbone, config.data.size, config.seed, options.imagenet_weights
+    )
+    for flag, found in (("model.backbone", encoder.backbone), ("data.size", encoder.size)):
+        asked = getattr(options, f"config:{flag}")
+        if asked is not None and asked != str(found):
+            raise InputError(f"{what}: an encoder with {flag} {found}; --{flag} asks for {asked}")
+    return encoder, word
+
+
+def new_file(out: str, *suffixes: str) -> Path:
+    """The path of a file to write. Raises InputError for another suffix, and where it exists."""
+    path = Path(out)
+    if path.suffix not in suffixes:
+        raise InputError(f"--out {out}: give a name that ends in {' or '.join(suffixes)}")
+    if path.exists():
+        raise InputError(f"--out {out}: is there already, and is not overwritten; give another")
+    return path

@@ -1,11 +1,14 @@
 """Features of whole frames, extracted once per encoder and frame, and kept by content."""
 
 import hashlib
+import json
 import warnings
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from awcl.data.pack import FramePack
 from awcl.encoder import Encoder, features
@@ -36,6 +39,26 @@ def cached_features(encoder: Encoder, pack: FramePack, rows: np.ndarray) -> np.n
     else:
         file.touch()
     return kept[np.searchsorted(there, rows)]
+
+
+def write_features(file: Path, encoder: Encoder, pack: FramePack, rows: np.ndarray) -> None:
+    """Parquet of frame_id and feature, a list of `width` float32.
+
+    The metadata's entry `awcl` says which encoder and frames they are of.
+    """
+    values = cached_features(encoder, pack, rows)
+    flat = pa.array(values.ravel(), pa.float32())
+    feature = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    names = pa.array(pack.frames["frame_id"].iloc[rows], pa.string())
+    about = {
+        "encoder": weights_digest(encoder),
+        "backbone": encoder.backbone,
+        "size": encoder.size,
+        "pack": pack.digest,
+    }
+    table = pa.table({"frame_id": names, "feature": feature}, metadata={"awcl": json.dumps(about)})
+    with whole_file(file) as part:
+        pq.write_table(table, part)
 
 
 def weights_digest(encoder: Encoder) -> str:

@@ -57,12 +57,16 @@ class Task(Protocol):
         ...
 
 
+def names() -> list[str]:
+    """Every task there is."""
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
 def settings(data: dict[str, Any] | str) -> TaskSettings:
     """Checked settings of a task from its name, or from a dictionary with `task` in it."""
     data = {"task": data} if isinstance(data, str) else data
-    known = [module.name for module in pkgutil.iter_modules(__path__)]
-    if data.get("task") not in known:
-        raise InputError(f"task {data.get('task')!r}: choose one of {', '.join(known)}")
+    if data.get("task") not in names():
+        raise InputError(f"task {data.get('task')!r}: choose one of {', '.join(names())}")
     return parse(_module(data["task"]).Settings, data, f"task {data['task']}")
 
 

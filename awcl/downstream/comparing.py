@@ -1,0 +1,173 @@
+"""Two encoders against each other, from what was stored of each: nothing is evaluated again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from awcl.data.table import DOMAINS
+from awcl.downstream import overlap, scores
+from awcl.errors import InputError
+from awcl.files import AnyPath, as_path, read_json
+
+FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, and no prediction
+
+ROUNDING = 1e-5  # float32 on several threads
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second minus first in one score, with the 95 % interval over resamples of patients."""
+
+    score: str
+    first: float
+    second: float
+    low: float
+    high: float
+    frames: int
+    units: int
+
+    @property
+    def value(self) -> float:
+        return self.second - self.first
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval lies on one side of zero, by more than rounding."""
+        return self.low > ROUNDING or self.high < -ROUNDING
+
+
+def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
+    """A row for each predictor and each number that both tables have.
+
+    first, second: predictions of one task, a row a test frame. A column of names is compared with
+    the column `truth` by macro-F1; a column of numbers is compared by its mean over frames. Draws
+    (columns that differ in a number before the last part of their name) count by their mean. Both
+    tables get the same resamples of patients (connected groups of the audit), stratified by class
+    where there are classes. Raises InputError where frames, patients or truths differ.
+    """
+    first, second = (_by_frame(table) for table in (first, second))
+    _check_equal(first.index, second.index, "frames")
+    _check_equal(first["unit"], second["unit"], "patients")
+    has_truth = "truth" in first and "truth" in second
+    if has_truth:
+        _check_equal(first["truth"].fillna(""), second["truth"].fillna(""), "truths")
+    found, of_second = [], _predictors(second)
+    for name, columns in _predictors(first).items():
+        if name not in of_second:
+            continue
+        both = first[columns], second[of_second[name]]
+        judged = both[0].notna().all(axis=1)
+        for table in both:
+            for column in table:
+                _check_equal(judged, table[column].notna(), f"frames in {column}")
+        both = [table[judged] for table in both]
+        units = first["unit"][judged].to_numpy(str)
+        if all(map(pd.api.types.is_numeric_dtype, both[0].dtypes)):
+            found.append(_of_means(name, *both, units))
+        elif has_truth:
+            found.append(_of_macro_f1(name, *both, first["truth"][judged].to_numpy(str), units))
+    return found
+
+
+def _by_frame(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.set_index("frame_id").sort_index()
+    return table.assign(unit=table["audit_group"].fillna(table["patient"]))
+
+
+def _predictors(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of each predictor: one, or one a draw."""
+    found: dict[str, list[str]] = {}
+    for column in table.columns.drop([*FRAME, "unit", "truth"], errors="ignore"):
+        *above, last = column.split("/")
+        if above and above[-1].isdigit():
+            above.pop()
+        found.setdefault("/".join([*above, last]), []).append(column)
+    return found
+
+
+def _check_equal(first: pd.Series | pd.Index, second: pd.Series | pd.Index, what: str) -> None:
+    if not np.array_equal(first.to_numpy(), second.to_numpy()):
+        raise InputError(f"the results are of different {what}; judge both on the same frames")
+
+
+def _of_means(
+    name: str, first: pd.DataFrame, second: pd.DataFrame, units: np.ndarray
+) -> Difference:
+    ours, theirs = (table.to_numpy(float).mean(1) for table in (first, second))
+    resampled = overlap.resampled_means((theirs - ours)[:, None], units)[:, 0]
+    return _difference(name, ours.mean(), theirs.mean(), resampled, units)
+
+
+def _of_macro_f1(
+    name: str, first: pd.DataFrame, second: pd.DataFrame, truth: np.ndarray, units: np.ndarray
+) -> Difference:
+    points, resampled = [], []
+    for table in (first, second):
+        names = np.unique(np.concatenate([truth, table.to_numpy(str).ravel()]))
+        places, drawn = np.searchsorted(names, truth), []
+        for column in table:
+            predicted = np.searchsorted(names, table[column].to_numpy(str))
+            counts = scores.confusions(places, predicted, len(names))
+            drawn.append((counts, scores.resample(places, predicted, units, len(names))))
+        points.append(np.mean([scores.macro_f1(counts) for counts, _ in drawn]))
+        resampled.append(np.mean([scores.macro_f1(counts) for _, counts in drawn], axis=0))
+    return _difference(f"{name}/macro_f1", *points, resampled[1] - resampled[0], units)
+
+
+def _difference(
+    score: str, first: float, second: float, resampled: np.ndarray, units: np.ndarray
+) -> Difference:
+    low, high = scores.percentiles(resampled)
+    frames = len(units)
+    return Difference(score, float(first), float(second), low, high, frames, len(np.unique(units)))
+
+
+def stored(folder: str | AnyPath) -> dict[str, tuple[dict[str, Any], pd.DataFrame]]:
+    """Name -> EVAL.json and predictions of each evaluation in a folder; none where it holds none.
+
+    The folder is one that `awcl evaluate --out` made for an encoder, or a study's of a trial. Where
+    a trial was judged at several checkpoints, the last counts.
+    """
+    path = as_path(folder)
+    found: dict[str, tuple[AnyPath, dict[str, Any]]] = {}
+    for file in [*sorted(path.glob("*/EVAL.json")), *sorted(path.glob("eval/*/EVAL.json"))]:
+        result = read_json(file)
+        known = found.get(result["name"])
+        if known is None or _age(known[1]) < _age(result):
+            found[result["name"]] = (file.parent, result)
+    return {name: (result, read_predictions(at)) for name, (at, result) in found.items()}
+
+
+def _age(result: dict[str, Any]) -> tuple[int, float]:
+    return result.get("epoch", 0), result["time"]
+
+
+def read_predictions(folder: AnyPath) -> pd.DataFrame:
+    """What `write_evaluation` wrote of them; InputError where it is missing or damaged."""
+    try:
+        return pd.read_parquet(BytesIO((folder / "predictions.parquet").read_bytes()))
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise InputError(f"{folder}/predictions.parquet: cannot be read ({error})") from error
+
+
+def pairs(
+    subjects: dict[str, dict[str, tuple[dict[str, Any], pd.DataFrame]]],
+) -> Iterator[tuple[str, str, str, list[Difference]]]:
+    """Task, first, other and their differences: each encoder against the first, task by task.
+
+    subjects: encoder -> what `stored` gives. Raises InputError where two have no task in common.
+    """
+    (first, of_first), *others = subjects.items()
+    for other, of_other in others:
+        common = [task for task in of_first if task in of_other]
+        if not common:
+            raise InputError(f"{first} and {other}: no task that both were judged on")
+        for task in common:
+            try:
+                yield task, first, other, differences(of_first[task][1], of_other[task][1])
+            except InputError as error:
+                raise InputError(f"{task} of {first} and {other}: {error}") from error
