@@ -1,9 +1,14 @@
 """Fine-tuning of a whole encoder under a linear head: one recipe for all encoders.
 
-AdamW, a fixed number of steps, views of the recipe that pre-training uses by default; classes weigh
-the same in the loss. The learning rate is one of a few, chosen by macro-F1 on training patients
-that were held out; then a copy is trained anew on all of train. Nothing is drawn but from fixed
-seeds, so the same encoder on the same machine gives the same predictions.
+AdamW, a fixed number of steps, views of the recipe that pre-training uses by default, drawn in the
+padded square since whole frames are judged with their padding; classes weigh the same in the loss.
+The learning rate is one of a few, chosen by macro-F1 on training patients that were held out; then
+a copy is trained anew on all of train. Nothing is drawn but from fixed seeds, so the same encoder
+on the same machine gives the same predictions.
+
+What BatchNorm knows of the mean and spread of its input is in the end that of whole frames of train
+(Wu & Johnson 2021, "precise BatchNorm"): with that of views, a network that tells all training
+frames apart was seen to guess in evaluation mode.
 
 The head begins at 0, behind a BatchNorm without weights (He et al. 2022, MAE): encoders differ in
 the scale of their features, and a learning rate should mean the same to each.
@@ -11,10 +16,12 @@ the scale of their features, and a learning rate should mean the same to each.
 
 import copy
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from awcl import hashing
 from awcl.data.pack import FramePack
@@ -98,7 +105,16 @@ def _tuned(
             loss.backward()
             optimizer.step()
             schedule.step()
+        update_bn(_whole_frames(problem, places, device), tuned)
     return tuned
+
+
+def _whole_frames(problem: Problem, places: np.ndarray, device: torch.device) -> Iterator[Tensor]:
+    """Batches of evaluation views of the training frames, all batches of one size."""
+    rounded = math.ceil(len(places) / BATCH) * BATCH
+    for batch in np.resize(places, rounded).reshape(-1, BATCH):
+        views = [problem.pack.evaluation_view(problem.rows[place]) for place in batch]
+        yield torch.from_numpy(np.stack(views))[:, None].to(device)
 
 
 def _batches(frames: int, steps: int) -> np.ndarray:
@@ -115,7 +131,7 @@ def _views(maker: Views, problem: Problem, places: np.ndarray, step: int) -> np.
     for number, place in enumerate(places):
         row = problem.rows[place]
         frame = hashing.uint64(problem.pack.frames["frame_id"].iloc[row])
-        views[number, 0] = maker.of(frame, epoch=step).view(problem.pack.content(row), number)
+        views[number, 0] = maker.of(frame, epoch=step).view(problem.pack.image(row), number)
     return views
 
 
