@@ -5,10 +5,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn import metrics
 
 from awcl.config import Config
-from awcl.downstream import tasks
+from awcl.downstream import finetuning, tasks
+from awcl.encoder import Encoder
 from awcl.errors import InputError
 
 
@@ -34,19 +36,19 @@ def test_the_scores_can_be_had_again_from_the_predictions(judged):
     found, p = dict(yielded), task.predictions
     assert 0 < found["macro_f1"] < 1, "or much of what follows could not fail"
     options = {"labels": sorted(set(p["truth"])), "zero_division": 0}
-    for name, column in (("macro_f1", "ridge"), ("knn/macro_f1", "knn")):
-        again = metrics.f1_score(p["truth"], p[column], average="macro", **options)
-        assert found[name] == pytest.approx(again)
-    balanced = metrics.recall_score(p["truth"], p["ridge"], average="macro", **options)
-    assert found["balanced_accuracy"] == pytest.approx(balanced)
-    for name, of in (
-        ("precision", metrics.precision_score),
-        ("recall", metrics.recall_score),
-        ("f1", metrics.f1_score),
-    ):
-        values = of(p["truth"], p["ridge"], average=None, **options)
-        for label, value in zip(options["labels"], values, strict=True):
-            assert found[f"class/{label}/{name}"] == pytest.approx(value)
+    for prefix, column in (("", "ridge"), ("knn/", "knn")):
+        balanced = metrics.recall_score(p["truth"], p[column], average="macro", **options)
+        assert found[f"{prefix}balanced_accuracy"] == pytest.approx(balanced)
+        for name, of in (
+            ("precision", metrics.precision_score),
+            ("recall", metrics.recall_score),
+            ("f1", metrics.f1_score),
+        ):
+            macro = of(p["truth"], p[column], average="macro", **options)
+            assert found[f"{prefix}macro_{name}"] == pytest.approx(macro)
+            values = of(p["truth"], p[column], average=None, **options)
+            for label, value in zip(options["labels"], values, strict=True):
+                assert found[f"{prefix}class/{label}/{name}"] == pytest.approx(value)
 
 
 def test_each_domain_has_its_own_score(judged):
@@ -69,6 +71,70 @@ def test_intervals_stand_beside_their_scores_and_no_name_comes_twice(judged):
     for name in ("macro_f1", "balanced_accuracy"):
         assert 0 <= found[f"{name}/low"] <= found[name] <= found[f"{name}/high"] <= 1
     assert np.isfinite(list(found.values())).all()
+
+
+def test_the_confusions_of_each_predictor_are_drawn(judged):
+    task, _ = judged
+    assert set(task.figures) == {"confusion_ridge", "confusion_knn"}
+
+
+def test_the_full_suite_adds_fine_tuning_and_leaves_the_encoder_as_it_was(
+    tiny_pack, taxonomy, tiny_encoder, judged
+):
+    before = {name: value.clone() for name, value in tiny_encoder.state_dict().items()}
+    settings = tasks.settings({"task": "planes", "quick": False, "steps": 2})
+    encoder = Encoder("test_resnet", 32)
+    encoder.load_state_dict(before)
+    task = tasks.build(settings, tiny_pack, taxonomy)
+    found = dict(task.run(encoder))
+    assert {"ridge", "knn", "finetuned"} <= set(task.predictions)
+    again = metrics.f1_score(
+        task.predictions["truth"], task.predictions["finetuned"], average="macro", zero_division=0,
+        labels=sorted(set(task.predictions["truth"])),
+    )  # fmt: skip
+    assert found["finetuned/macro_f1"] == pytest.approx(again)
+    assert found["finetuned/macro_f1/low"] <= again <= found["finetuned/macro_f1/high"]
+    assert task.about["finetuned"]["learning_rate"] in finetuning.RATES
+    assert all(torch.equal(value, before[n]) for n, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("names", "members"),
+    [(["HCP", "4CH"], ["4CH", "HCP"]), (["heart"], ["4CH", "LVOT"])],
+)
+def test_anatomies_that_pre_training_never_saw_have_scores_of_their_own(
+    tiny_pack, taxonomy, tiny_encoder, judged, names, members
+):
+    told = {"anatomy": {"held_out": names}}
+    settings = tasks.settings({"task": "planes", "pretrained": told})
+    task = tasks.build(settings, tiny_pack, taxonomy)
+    found, p = dict(task.run(tiny_encoder)), task.predictions
+    assert task.about["held_out"] == members
+    others = sorted(set(p["truth"]) - set(members))
+    for name, labels in (("held_out", members), ("not_held_out", others)):
+        for prefix, column in (("", "ridge"), ("knn/", "knn")):
+            again = metrics.f1_score(
+                p["truth"], p[column], labels=labels, average="macro", zero_division=0
+            )
+            assert found[f"{prefix}{name}/macro_f1"] == pytest.approx(again)
+    plain = dict(judged[1])
+    assert {name: found[name] for name in plain} == plain, "it changes no other score"
+
+
+def test_labels_of_test_change_no_prediction(repack, taxonomy, tiny_encoder, judged):
+    def shuffled(frames):
+        names = frames["anatomy"].copy()
+        judged = (frames["split"] == "test") & names.isin(["4CH", "LVOT", "HCP", "FLP"])
+        names[judged] = names[judged].to_numpy()[::-1]
+        return names
+
+    settings = tasks.settings({"task": "planes"})
+    task = tasks.build(settings, repack(anatomy=shuffled), taxonomy)
+    dict(task.run(tiny_encoder))
+    before = judged[0].predictions
+    assert list(task.predictions["truth"]) != list(before["truth"])
+    for name in ("frame_id", "ridge", "knn"):
+        assert list(task.predictions[name]) == list(before[name])
 
 
 def test_intervals_resample_audit_groups_where_there_are_any(
@@ -152,7 +218,7 @@ def test_a_new_file_is_a_new_task(tiny_pack, taxonomy, tmp_path, monkeypatch):
     assert isinstance(settings, Config)
     task = tasks.build(settings, tiny_pack, taxonomy)
     assert dict(task.run(None)) == {"frames": 2.0 * len(tiny_pack)}
-    with pytest.raises(InputError, match="choose one of .*planes.*, counting"):
+    with pytest.raises(InputError, match=r"choose one of .*planes.*counting"):
         tasks.settings("nothing")
     shutil.rmtree(tmp_path)
 
