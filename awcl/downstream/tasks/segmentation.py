@@ -6,8 +6,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import Field
 
-from awcl.config import Where
+from awcl.config import AnatomyConfig, Where
+from awcl.data.labels import usable_labels
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import mask_figure, overlap
@@ -15,6 +17,7 @@ from awcl.downstream.masks import MaskedFrames, check_classes, check_splits
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
 from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder
+from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
 HEAD_PLANES = "brain"  # the kind of plane in which a head's circumference is measured
@@ -24,17 +27,23 @@ class Settings(TaskSettings):
     task: Literal["segmentation"] = "segmentation"
     where: Where = {}
     """Frames that take part, e.g. {"source": "hc18"}; of them those that have a mask."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Of the training patients whose masks are used: the same nested lists as the few labels'."""
+    draw: int = Field(0, ge=0)
+    """Which list of patients, where `share` is below 1."""
 
 
 class Task:
     """Trained on the masks of train, judged on those of test, at the view's resolution.
 
     Yields plain names for the frozen encoder and `finetuned/...` in the full suite. Raises
-    InputError where train or test has no mask, or test a class that no mask of train holds.
+    InputError where train or test has no mask, or test a class that no mask of train holds (but a
+    share of the patients may lack it).
     """
 
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
-        self.masks = MaskedFrames(pack, rows_where(pack.frames, settings.where))
+        rows = rows_where(pack.frames, settings.where)
+        self.masks = MaskedFrames(pack, rows)
         check_splits(self.masks)
         self.train, self.test = self.masks.split("train"), self.masks.split("test")
         check_classes(self.masks, self.train, self.test)
@@ -42,6 +51,20 @@ class Task:
         self.recipe = QUICK if settings.quick else FULL
         self.is_head_plane = head_planes(self.masks.frames, taxonomy)
         self.about: dict[str, Any] = about_masks(self.masks)
+        if settings.share < 1:
+            patients = _patients(pack.frames.iloc[rows], settings, taxonomy)
+            self.train = self.train[self.masks.frames["patient"][self.train].isin(patients)]
+            if not len(self.train):
+                raise InputError(
+                    f"share {settings.share} of the training patients leaves no frame with a mask; "
+                    "choose a larger share or another draw"
+                )
+        trained = self.masks.frames.iloc[self.train]
+        self.about["trained_on"] = {
+            "frames": len(trained),
+            "patients": int(trained["patient"].nunique()),
+            "share": settings.share,
+        }
         self.predictions = pd.DataFrame()
         self.figures: dict[str, Figure] = {}
 
@@ -67,6 +90,13 @@ class Task:
             yield from with_intervals("" if mode == "frozen" else f"{mode}/", table, units)
             tables.append(table.add_prefix(f"{mode}/"))
         self.predictions = pd.concat(tables, axis=1)
+
+
+def _patients(frames: pd.DataFrame, settings: Settings, taxonomy: Taxonomy) -> set[str]:
+    """The patients whose anatomy labels are usable at this share and draw."""
+    train = frames[frames["split"] == "train"].reset_index(drop=True)
+    few = AnatomyConfig(ratio=settings.share, ratio_unit="patient")
+    return set(train["patient"][usable_labels(train, few, taxonomy, settings.draw)])
 
 
 def with_intervals(
