@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -18,10 +21,14 @@ from awcl import commands
 from awcl.__main__ import main
 from awcl.commands import studies
 from awcl.data import videos
+from awcl.data.pack import FramePack
 from awcl.data.table import FrameTable
+from awcl.downstream.features import weights_digest
+from awcl.encoder import Encoder, features
 from awcl.records import StudyFolder, newest_checkpoint
 from awcl.study.space import Study, expand
 from awcl.taxonomy import Taxonomy
+from awcl.weights import find_encoder
 
 Told = namedtuple("Told", "code out err")
 SMALL = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8}
@@ -231,12 +238,17 @@ def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):
     assert other.code == 2 and "another run is in this folder (seed 0 there, 1" in other.err
 
     out = tmp_path / "EVAL.json"
-    told = awcl("evaluate", run, *given, "--out", out)
+    told = awcl("evaluate", run, *given, "--task", "planes", "--quick", "--out", out)
     assert told.code == 0, told.err
     result = json.loads(out.read_text())
-    assert result["encoder"] == "epoch_0002" and result["backbone"] == "test_resnet"
-    assert f"{result['metrics']['macro_f1']:.3f}  [" in told.out
-    assert "planes of epoch_0002, level fine: 4CH, FLP, HCP, LVOT" in told.out
+    assert result["encoder"] == "run-epoch_0002" and result["backbone"] == "test_resnet"
+    lines = told.out.splitlines()
+    assert lines[:4] == [
+        "planes", "  level: fine", "  classes: 4CH, FLP, HCP, LVOT", lines[3].rstrip()
+    ]  # fmt: skip
+    assert lines[3].split() == ["run-epoch_0002"]
+    assert f"macro_f1 {result['metrics']['macro_f1']:.3f} [" in " ".join(lines[4].split())
+    assert lines[-1] == f"-> {out}" and "class/" not in told.out
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit(15)])
@@ -265,13 +277,112 @@ def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(awcl, frames, pac
     assert [line.split()[:6] for line in second.out.splitlines()[:-1]] == shown
 
 
-def test_a_random_encoder_is_judged_on_chosen_frames(awcl, frames, packs):
-    told = awcl(
-        "evaluate", "random", "--frames", frames, "--packs", packs, "--where", "machine=A", *flags()
-    )
+def test_a_random_encoder_is_judged_on_chosen_frames(awcl, frames, packs, tmp_path):
+    given = ("--frames", frames, "--packs", packs, "--task", "planes", "--quick", *flags())
+    out = tmp_path / "EVAL.json"
+    told = awcl("evaluate", "random", *given, "--where", "machine=A", "--out", out)
     assert told.code == 0, told.err
-    assert told.out.startswith("planes of random, level fine: ")
-    assert "domain/machine/A/macro_f1" in told.out and "machine/B" not in told.out
+    metrics = json.loads(out.read_text())["metrics"]
+    assert "domain/machine/A/macro_f1" in metrics
+    assert "domain/machine/B/macro_f1" not in metrics
+
+
+def test_encoders_are_judged_on_all_tasks_that_the_frames_allow_and_compared(
+    awcl, frames, packs, tmp_path
+):
+    out = tmp_path / "results"
+    given = ("--frames", frames, "--packs", packs, "--quick", "--out", out)
+    torch.manual_seed(5)
+    Encoder("test_resnet", 32).save(tmp_path / "other.safetensors")
+    command = ("evaluate", "random", f"mine={tmp_path / 'other.safetensors'}", *given, *flags())
+    told = awcl(*command, "--compare")
+    assert told.code == 0, told.err
+    assert "segmentation is not run: " in told.err
+    for word in ("random", "mine"):
+        for task in ("planes", "diagnostics"):
+            assert (out / word / task / "EVAL.json").is_file()
+    _, head, ridge = told.out[told.out.index("planes: mine (B) minus random (A)") :].splitlines()[
+        :3
+    ]
+    assert head.split() == ["A", "B", "B", "-", "A", "[95", "%]", "n"]
+    scores = {
+        word: json.loads((out / word / "planes" / "EVAL.json").read_text())["metrics"]["macro_f1"]
+        for word in ("random", "mine")
+    }
+    gain = scores["mine"] - scores["random"]
+    assert ridge.split()[:4] == [
+        "ridge/macro_f1", f"{scores['random']:.3f}", f"{scores['mine']:.3f}", f"{gain:+.3f}"
+    ]  # fmt: skip
+    assert "* clear of zero: " in told.out
+    assert max(map(len, told.out.splitlines())) <= 100
+
+    before = {file: file.stat().st_mtime_ns for file in files(out)}
+    again = awcl(*command, "--compare")
+    assert again.code == 0 and f"{out / 'mine' / 'planes'}: kept as it is" in again.out
+    assert again.out.endswith(told.out), "what is kept says the same"
+    stored = awcl("evaluate", out / "random", out / "mine", "--compare")
+    assert stored.code == 0, "no frames are asked for"
+    assert stored.out == told.out.removesuffix(f"-> {out}\n")
+    other = awcl("evaluate", "random", *given, *flags(seed=1))
+    refused_last(other, "diagnostics: holds a result of other weights; give another --out")
+    assert {file: file.stat().st_mtime_ns for file in files(out)} == before
+
+
+def test_a_trial_of_a_study_is_compared_by_what_was_stored_of_it(awcl, frames, packs, tmp_path):
+    out = tmp_path / "results"
+    given = ("--frames", frames, "--packs", packs, "--task", "planes", "--quick", *flags())
+    assert awcl("evaluate", "random", *given, "--out", out).code == 0
+    trial = tmp_path / "study" / "trials" / "abc"
+    shutil.copytree(out / "random" / "planes", trial / "eval" / "planes-1")
+    told = awcl("evaluate", trial, out / "random", "--compare")
+    assert told.code == 0 and "planes: random (B) minus abc (A)" in told.out
+    mixed = awcl("evaluate", trial, "fresh=random", "--compare", *given)
+    assert mixed.code == 0 and "planes: fresh (B) minus abc (A)" in mixed.out
+    assert "+0.000 [+0.000, +0.000]" in mixed.out
+    evaluation = trial / "eval" / "planes-1" / "predictions.parquet"
+    pd.read_parquet(evaluation).iloc[1:].to_parquet(evaluation)
+    told = awcl("evaluate", trial, out / "random", "--compare")
+    refused(told, "planes of abc and random: the results are of different frames")
+
+
+def test_features_are_embedded_with_the_names_of_their_frames(awcl, frames, packs, tmp_path):
+    out = tmp_path / "features.parquet"
+    given = ("--frames", frames, "--packs", packs, "--where", "machine=A", *flags())
+    told = awcl("embed", "random", *given, "--out", out)
+    assert told.code == 0, told.err
+    assert told.out == f"24 frames, 96 features of random -> {out}\n"
+    table = pq.read_table(out)
+    assert table.schema.field("feature").type == pa.list_(pa.float32(), 96)
+    about = json.loads(table.schema.metadata[b"awcl"])
+    encoder, _ = find_encoder("random", "test_resnet", 32)
+    pack = FramePack(packs / about["pack"])
+    assert about["encoder"] == weights_digest(encoder) and about["backbone"] == "test_resnet"
+    rows = [list(pack.frames["frame_id"]).index(name) for name in table["frame_id"].to_pylist()]
+    np.testing.assert_allclose(
+        np.array(table["feature"].to_pylist()), features(encoder, pack, np.array(rows)), atol=1e-5
+    )
+    refused(awcl("embed", "random", *given, "--out", out), "is there already, and is not overwrit")
+    refused(awcl("embed", "random", *given, "--out", frames), "is there already")
+    refused(awcl("embed", "random", *given, "--out", "f.csv"), "a name that ends in .parquet")
+
+
+def test_an_exported_encoder_says_what_goes_in_and_is_read_again(awcl, frames, packs, tmp_path):
+    out = tmp_path / "e.safetensors"
+    told = awcl("export", "random", *flags(), "--out", out)
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    assert lines[0].startswith("timm.create_model('test_resnet', in_chans=1, num_classes=0, check")
+    assert lines[1].startswith("input: (N, 1, 32, 32) float32")
+    assert lines[-1] == f"test_resnet, random -> {out}"
+    features = [tmp_path / f"{number}.parquet" for number in (1, 2)]
+    for what, file in zip(("random", out), features, strict=True):
+        given = ("--frames", frames, "--packs", packs, "--out", file, *flags())
+        assert awcl("embed", what, *given).code == 0
+    assert pq.read_table(features[0]).equals(pq.read_table(features[1]))
+    before = out.read_bytes()
+    refused(awcl("export", "random", *flags(), "--out", out), "is there already")
+    refused(awcl("export", "random", *flags(), "--out", "e.pth"), "ends in .safetensors or .onnx")
+    assert out.read_bytes() == before
 
 
 # --- what does not -----------------------------------------------------------------------------
@@ -283,6 +394,12 @@ def refused(told: Told, said: str) -> None:
     lines = told.err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("awcl: "), told.err
     assert said in lines[0]
+    assert "Traceback" not in told.err
+
+
+def refused_last(told: Told, said: str) -> None:
+    """As `refused`, after lines that told of other things."""
+    assert told.code == 2 and said in told.err.splitlines()[-1], told.err
     assert "Traceback" not in told.err
 
 
@@ -359,7 +476,7 @@ def test_an_empty_split_is_refused(awcl, changed, packs, tmp_path, split):
     given = ("--frames", table, "--packs", packs)
     before = files(tmp_path)
     if split == "test":
-        out = tmp_path / "EVAL.json"
+        out = tmp_path / "results"
         told = awcl("evaluate", "random", *given, "--out", out, *flags())
     else:
         told = awcl("pretrain", *given, "--out", tmp_path / "run", *flags())
@@ -405,15 +522,33 @@ def test_packs_in_a_place_that_cannot_be_written_are_refused(awcl, frames, tmp_p
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("nowhere", "nowhere: no checkpoint, run folder or weights file"),
+        ("nowhere", "nowhere: no checkpoint, run folder or weights file; or give 'random' or 'im"),
+        ("pickle.pth", "pickle.pth: no weights file, or one that holds pickled code, which is not"),
+        ("cut.pth", "cut.pth: not a whole weights file"),
+        ("vit.pth", "vit.pth: weights do not fit test_resnet: 'conv1.0.weight' is missing"),
+        ("four.pth", "four.pth: weights for images of 4 channels"),
+        ("vit.safetensors", "vit.safetensors: an encoder with model.backbone test_vit; --model.ba"),
+        ("large.safetensors", "large.safetensors: an encoder with data.size 64; --data.size asks"),
+        ("imagenet", "weights of timm's test_resnet.r160_in1k are not in the cache; download"),
         (".", "no complete checkpoint in this folder"),
         ("file.safetensors", "file.safetensors: not a safetensors file"),
     ],
 )
 def test_an_encoder_that_is_none_is_refused(awcl, frames, packs, tmp_path, monkeypatch, what, said):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     Path("file.safetensors").write_bytes(b"no weights")
-    refused(awcl("evaluate", what, "--frames", frames, "--packs", packs), said)
+    torch.save({"state_dict": argparse.Namespace()}, "pickle.pth")
+    for name, of in {"vit": "test_vit", "four": "test_resnet", "cut": "test_resnet"}.items():
+        model = timm.create_model(of, in_chans=4 if name == "four" else 3)
+        torch.save(model.state_dict(), f"{name}.pth")
+    Path("cut.pth").write_bytes(Path("cut.pth").read_bytes()[:-1000])
+    Encoder("test_vit", 32).save(Path("vit.safetensors"))
+    Encoder("test_resnet", 64).save(Path("large.safetensors"))
+    before = files(tmp_path)
+    given = ("--frames", frames, "--packs", packs, *flags())
+    refused(awcl("evaluate", what, *given, "--out", "results"), said)
+    assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -509,7 +644,7 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
 
 @pytest.mark.parametrize(
     "command",
-    ["frames", "phantom", "audit", "pack", "pretrain", "evaluate"]
+    ["frames", "phantom", "audit", "pack", "pretrain", "evaluate", "embed", "export"]
     + [f"study {action}" for action in ("run", "status", "evaluate", "propose", "sync")],
 )
 def test_every_command_has_help_with_an_example(awcl, command):
