@@ -22,10 +22,11 @@ from awcl.errors import InputError
 class Subject:
     """One X of the command line. encoder: None where its results are stored: then none is loaded.
 
-    results: task -> EVAL.json and predictions.
+    what: X without a name. results: task -> EVAL.json and predictions.
     """
 
     word: str
+    what: str
     encoder: Any
     results: dict[str, tuple[dict[str, Any], Any]]
 
@@ -69,9 +70,9 @@ def _subject(given: str, options: argparse.Namespace) -> Subject:
     results = stored(what) if options.compare else {}
     if results:
         chosen = {task: results[task] for task in options.task or results if task in results}
-        return Subject(name or Path(what).resolve().name, None, chosen)
+        return Subject(name or Path(what).resolve().name, what, None, chosen)
     encoder, word = encoder_of(options, what)
-    return Subject(name or word, encoder, {})
+    return Subject(name or word, what, encoder, {})
 
 
 def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | None) -> None:
@@ -82,6 +83,7 @@ def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | Non
     from awcl.config import TrialConfig
     from awcl.data.packing import find_or_build
     from awcl.downstream import suite, tasks
+    from awcl.pretrain.trial import told
     from awcl.taxonomy import Taxonomy
 
     if not options.frames:
@@ -100,7 +102,11 @@ def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | Non
         chosen, reasons = suite.allowed(given, pack, taxonomy)
         for name, reason in reasons.items():
             print(f"{name} is not run: {reason}", file=sys.stderr)
-    jobs = [(subject, settings) for subject in judged for settings in chosen]
+    jobs = [
+        (subject, told(settings, subject.what, packs[subject.encoder.size]))
+        for subject in judged
+        for settings in chosen
+    ]
     for subject, settings in jobs:
         packed = packs[subject.encoder.size]
         there = suite.kept(subject.encoder, subject.word, settings, packed, out)

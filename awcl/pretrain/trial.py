@@ -1,10 +1,13 @@
 """A trial's key and record: what pre-training reads, and nothing else."""
 
+from pathlib import Path
 from typing import Any
 
 from awcl import hashing
-from awcl.config import TrialConfig, flat
+from awcl.config import TrialConfig, flat, parse, with_values
 from awcl.data.pack import FramePack
+from awcl.downstream import tasks
+from awcl.files import read_json_if_there
 from awcl.pretrain.methods import canonical
 from awcl.taxonomy import Taxonomy
 
@@ -29,3 +32,21 @@ def about(config: TrialConfig, pack: FramePack) -> dict[str, Any]:
         "pack": pack.digest,
         "taxonomy": taxonomy.digest,
     }
+
+
+def told(settings: tasks.TaskSettings, what: str, pack: FramePack) -> tasks.TaskSettings:
+    """The settings of a task with which anatomy labels pre-training used, as far as is known.
+
+    what: an encoder as the command line names it. 'random' and 'imagenet' used none. A run's folder
+    or a checkpoint in it has the run's TRIAL.json; that counts where it was trained on this pack.
+    """
+    if what in ("random", "imagenet"):
+        config = with_values(TrialConfig(), {"pretrain.positives": "self"}, what)
+        return tasks.for_trial(settings, canonical(config))
+    path = Path(what).absolute()
+    for folder in (path, *path.parents[:3]):  # a study's: KEY/train/LAUNCH/epoch_0007
+        found = read_json_if_there(folder / "TRIAL.json")
+        if found is not None and found.get("pack") == pack.digest:
+            config = parse(TrialConfig, found["config"], str(folder / "TRIAL.json"))
+            return tasks.for_trial(settings, canonical(config))
+    return settings

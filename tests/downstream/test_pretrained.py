@@ -6,8 +6,10 @@ import pytest
 from awcl.config import TrialConfig, with_values
 from awcl.downstream import tasks
 from awcl.downstream.pretrained import Pretrained
+from awcl.files import write_json
 from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
+from awcl.pretrain.trial import about, told
 
 
 def config_of(**values) -> TrialConfig:
@@ -53,3 +55,31 @@ def test_a_task_is_told_once_and_what_it_was_told_stays():
     assert "own.toml" not in settings.model_dump_json(), "no path enters a result"
     again = tasks.for_trial(settings, config_of(seed=8))
     assert again == settings == tasks.settings(settings.model_dump(mode="json"))
+
+
+@pytest.fixture
+def run(tmp_path, tiny_pack):
+    """A run's folder with a checkpoint two folders below, as a study stores one."""
+    config = config_of(anatomy__ratio=0.5, seed=3)
+    write_json(tmp_path / "run" / "TRIAL.json", about(config, tiny_pack))
+    (tmp_path / "run" / "train" / "launch" / "epoch_0001").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("inside", ["", "train/launch/epoch_0001"])
+def test_a_run_or_its_checkpoint_tells_what_it_was_trained_with(run, tiny_pack, inside):
+    found = told(tasks.settings("planes"), str(run / inside), tiny_pack)
+    assert found.pretrained.anatomy.ratio == 0.5 and found.pretrained.seed == 3
+
+
+def test_on_other_frames_or_without_a_run_nothing_is_known(run, repack, tmp_path, tiny_pack):
+    other = repack(machine=lambda frames: "A")
+    assert told(tasks.settings("planes"), str(run), other).pretrained is None
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    assert told(tasks.settings("planes"), str(tmp_path / "w.pth"), tiny_pack).pretrained is None
+
+
+@pytest.mark.parametrize("what", ["random", "imagenet"])
+def test_what_was_not_trained_here_used_no_label_of_an_anatomy(tiny_pack, taxonomy, what):
+    found = told(tasks.settings("planes"), what, tiny_pack).pretrained
+    assert found.anatomy.ratio == 0 and len(found.labelled(tiny_pack, taxonomy)) == 0
