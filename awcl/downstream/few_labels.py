@@ -32,6 +32,39 @@ def patients_rows(
 
 
 @dataclass(frozen=True)
+class Point:
+    """Whose labels were used at a share of patients, draw by draw.
+
+    total: labels of pre-training and probe, each counted once; None: pre-training's are not known.
+    """
+
+    curve: str
+    share: float
+    patients: list[int]
+    probe: list[int]
+    total: list[int] | None
+    lost: list[int]
+    """Classes that the probe's labels lack."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.curve}/{self.share:g}"
+
+    def __str__(self) -> str:
+        total = "unknown" if self.total is None else _range(self.total)
+        lost = f"; {_range(self.lost)} classes lost" if any(self.lost) else ""
+        return (
+            f"labels {total} in all, {_range(self.probe)} of the probe; "
+            f"{_range(self.patients)} patients{lost}"
+        )
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Macro-F1 at one point: mean over draws, ends of its interval, and each draw's value."""
 
@@ -61,18 +94,15 @@ def estimate(problem: Problem, predicted: Sequence[np.ndarray]) -> Estimate:
     return Estimate(float(np.mean(each)), low, high, tuple(each))
 
 
-def figure(points: Sequence[dict], estimates: Sequence[Estimate]) -> Figure:
-    """Macro-F1 over the share of patients, a curve for each kind of point, all labels beside it.
-
-    points: what `about` says of each estimate: curve, share, total_labels (a list, a draw each).
-    """
+def figure(points: Sequence[Point], estimates: Sequence[Estimate]) -> Figure:
+    """Macro-F1 over the share of patients, a curve for each kind of point, all labels beside it."""
     drawn = Figure(figsize=(8, 5), layout="constrained")
     axes = drawn.subplots()
     for number, (curve, colour) in enumerate(COLOURS.items()):
-        mine = [(p, e) for p, e in zip(points, estimates, strict=True) if p["curve"] == curve]
+        mine = [(p, e) for p, e in zip(points, estimates, strict=True) if p.curve == curve]
         if not mine:
             continue
-        x = np.array([100 * p["share"] for p, _ in mine]) * (1.06 if number else 1 / 1.06)
+        x = np.array([100 * p.share for p, _ in mine]) * (1.06 if number else 1 / 1.06)
         y = np.array([e.mean for _, e in mine])
         ends = np.array([[e.mean - e.low, e.high - e.mean] for _, e in mine]).T
         style = {"color": colour, "capsize": 3, "marker": "s" if number else "o"}
@@ -81,12 +111,13 @@ def figure(points: Sequence[dict], estimates: Sequence[Estimate]) -> Figure:
             axes.plot([at] * len(e.each), e.each, ".", color=colour, alpha=0.4, markersize=5)
         for at, (p, e) in zip(x, mine, strict=True):
             top, bottom = max(e.high, *e.each), min(e.low, *e.each)
+            budget = "?" if p.total is None else f"{np.mean(p.total):.0f}"
             axes.annotate(
-                _budget(p["total_labels"]), (at, bottom if number else top),
+                budget, (at, bottom if number else top),
                 xytext=(0, -6 if number else 6), textcoords="offset points", fontsize=8,
                 ha="center", va="top" if number else "bottom", color=colour,
             )  # fmt: skip
-    ticks = sorted({100 * p["share"] for p in points})
+    ticks = sorted({100 * p.share for p in points})
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
     axes.minorticks_off()
@@ -100,9 +131,3 @@ def figure(points: Sequence[dict], estimates: Sequence[Estimate]) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=9)
     return drawn
-
-
-def _budget(labels: Sequence[int] | str) -> str:
-    if isinstance(labels, str):
-        return "?"
-    return f"{np.mean(labels):.0f}"

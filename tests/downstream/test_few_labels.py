@@ -125,15 +125,15 @@ def test_labels_are_counted_once_whether_pre_training_or_probe_used_them(tiny_pa
     assert points["few_label", 0.5][0] == [1], "its own list of patients"
     assert task.about["pretraining_labels"] == len(used)
     for (curve, share), (seeds, pool) in points.items():
-        about = task._about_point(curve, share, {s: task._list(pool, share, s) for s in seeds})
+        point = task._point(curve, share, [task._list(pool, share, seed) for seed in seeds])
         for number, seed in enumerate(seeds):
             rows = listed(tiny_pack, taxonomy, share, seed)
-            assert about["probe_labels"][number] == len(rows)
-            assert about["total_labels"][number] == len({*used, *rows}) <= len(every)
+            assert point.probe[number] == len(rows)
+            assert point.total[number] == len({*used, *rows}) <= len(every)
             lost = len(set(CLASSES) - set(tiny_pack.frames["anatomy"].iloc[rows]))
-            assert about["classes_lost"][number] == lost
+            assert point.lost[number] == lost
         if curve == "few_label":
-            assert about["total_labels"] == about["probe_labels"], "the same patients' labels"
+            assert point.total == point.probe, "the same patients' labels"
 
 
 def test_an_encoder_that_used_no_label_has_the_whole_few_label_curve(judged):
@@ -163,7 +163,7 @@ def test_without_matching_labels_there_is_no_few_label_curve_and_the_reason_is_t
     assert not any(name.startswith("few_label") for name in found)
     assert task.about["left_out"][0].startswith(said)
     unknown = pretrained is None
-    assert (task.about["points"][0]["total_labels"] == "unknown") == unknown
+    assert ("labels unknown in all" in task.about["labels"]["transfer/1"]) == unknown
 
 
 def test_all_labels_at_ratio_1_are_the_point_at_1(tiny_pack, taxonomy, tiny_encoder):
@@ -200,8 +200,9 @@ def test_the_figure_has_both_curves_and_the_labels_beside_each_point(judged):
     axes = task.figures["few_labels"].axes[0]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert [text.split(":")[0] for text in legend] == ["transfer", "few-label"]
-    budgets = [f"{np.mean(point['total_labels']):.0f}" for point in task.about["points"]]
-    assert [text.get_text() for text in axes.texts] == budgets
+    assert len(axes.texts) == len(task.about["labels"]) == 6
+    whole = axes.texts[2].get_text()
+    assert task.about["labels"]["transfer/1"].startswith(f"labels {whole} in all, {whole} of the")
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     assert ticks == ["20 %", "50 %", "100 %"]
 

@@ -21,7 +21,7 @@ from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import few_labels, scores
 from awcl.downstream.classification import Problem, finest_level
 from awcl.downstream.features import cached_features
-from awcl.downstream.few_labels import Estimate
+from awcl.downstream.few_labels import Estimate, Point
 from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder
 from awcl.taxonomy import Taxonomy
@@ -46,8 +46,7 @@ class Task:
     """Trained on the labels of lists of train patients, judged on all frames of test.
 
     A point is the mean of the draws' macro-F1, with its interval over test patients and its `/sd`
-    over draws. `about["points"]` says of each how many labels were used, and which classes the
-    patients' labels lack.
+    over draws. `about["labels"]` says of each how many labels were used.
 
     Raises InputError where a split holds no labelled frame, or test a class that train lacks.
     """
@@ -64,7 +63,7 @@ class Task:
             "level": level,
             "classes": self.problem.present,
             "pretraining_labels": UNKNOWN if self.used is None else len(self.used),
-            "points": [],
+            "labels": {},
             "left_out": [],
         }
         self.predictions = pd.DataFrame()
@@ -78,14 +77,17 @@ class Task:
         self.predictions = problem.judged[["frame_id", "patient", "audit_group", *DOMAINS]].copy()
         self.predictions["truth"] = problem.classes[problem.truth]
         columns: dict[str, np.ndarray] = {}
-        self.about["points"], self.about["left_out"], estimates = [], [], []
+        self.about["labels"], self.about["left_out"] = {}, []
+        points: list[Point] = []
+        estimates: list[Estimate] = []
         for curve, share, seeds, pool in self._points():
             drawn = {seed: self._list(pool, share, seed) for seed in seeds}
             lists = {seed: places for seed, places in drawn.items() if len(places)}
             if not lists:
                 self.about["left_out"].append(f"{curve}/{share:g}: no label of these patients here")
                 continue
-            self.about["points"].append(self._about_point(curve, share, lists))
+            points.append(self._point(curve, share, list(lists.values())))
+            self.about["labels"][points[-1].name] = str(points[-1])
             found = {seed: probes.predict(places) for seed, places in lists.items()}
             for name in ("ridge", "knn"):
                 for seed, predicted in found.items():
@@ -95,7 +97,7 @@ class Task:
                 prefix = f"{curve}/{share:g}/" + ("" if name == "ridge" else f"{name}/")
                 yield from _named(f"{prefix}macro_f1", at)
         self.predictions = pd.concat([self.predictions, pd.DataFrame(columns)], axis=1)
-        self.figures["few_labels"] = few_labels.figure(self.about["points"], estimates)
+        self.figures["few_labels"] = few_labels.figure(points, estimates)
 
     def _points(self) -> Iterator[tuple[str, float, list[int], np.ndarray]]:
         """Curve, share, seeds of the draws, and the rows among whose patients they are drawn."""
@@ -123,23 +125,19 @@ class Task:
         rows = few_labels.patients_rows(self.problem.pack, pool, self.taxonomy, share, seed)
         return np.flatnonzero(np.isin(self.problem.rows, rows))
 
-    def _about_point(
-        self, curve: str, share: float, lists: dict[int, np.ndarray]
-    ) -> dict[str, Any]:
-        """Labels of each draw: the probe's, and all that were used, each counted once."""
-        problem, total = self.problem, UNKNOWN
+    def _point(self, curve: str, share: float, lists: list[np.ndarray]) -> Point:
+        """lists: of each draw, places among the training frames."""
+        problem, total = self.problem, None
         if self.used is not None:
-            total = [len(np.union1d(self.used, problem.rows[p])) for p in lists.values()]
-        held = [set(problem.classes[problem.labels[places]]) for places in lists.values()]
-        return {
-            "curve": curve,
-            "share": share,
-            "seeds": list(lists),
-            "patients": [len(np.unique(problem.patients[p])) for p in lists.values()],
-            "probe_labels": [len(places) for places in lists.values()],
-            "total_labels": total,
-            "classes_lost": [len(problem.classes) - len(names) for names in held],
-        }
+            total = [len(np.union1d(self.used, problem.rows[places])) for places in lists]
+        return Point(
+            curve,
+            share,
+            patients=[len(np.unique(problem.patients[places])) for places in lists],
+            probe=[len(places) for places in lists],
+            total=total,
+            lost=[len(problem.classes) - len(np.unique(problem.labels[p])) for p in lists],
+        )
 
 
 class _Probes:
