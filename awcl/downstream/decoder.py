@@ -12,7 +12,7 @@ from segmentation_models_pytorch.decoders.dpt.decoder import DPTDecoder
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
-from awcl.encoder import MEAN, STD, Encoder
+from awcl.encoder import Encoder
 from awcl.errors import InputError
 
 FINEST_FIRST = (16, 16, 32, 64, 128)  # channels of a U-Net's blocks, by the halvings below them
@@ -30,9 +30,7 @@ def feature_maps(encoder: Encoder, x: Tensor) -> list[Tensor]:
             f"model.backbone {encoder.backbone!r} shows no feature maps (timm's "
             "forward_intermediates); choose another for segmentation"
         )
-    if x.dtype == torch.uint8:
-        x = x.float().div_(255)
-    final, maps = encoder.model.forward_intermediates((x - MEAN) / STD, norm=True)
+    final, maps = encoder.model.forward_intermediates(encoder.normalised(x), norm=True)
     if final.ndim == 4 and final.shape[2:] == maps[-1].shape[2:]:
         maps[-1] = final  # some backbones have a convolution after their last stage
     if _all_of_one_size(maps):
