@@ -7,7 +7,7 @@ A file `NAME.py` here that defines `Settings` (a TaskSettings) and `Task`
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,6 +23,9 @@ from awcl.taxonomy import Taxonomy
 
 class TaskSettings(Config):
     """What every task's `Settings` begins with."""
+
+    in_quick: ClassVar[bool] = True
+    """Whether the task is among those that `awcl evaluate --quick` runs when none is named."""
 
     task: str
     name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$")

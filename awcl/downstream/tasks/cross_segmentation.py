@@ -6,7 +6,7 @@ tested away. drop: in_domain minus shift, over the same classes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ HC18 = Crossing("hc18", {"source": ["fetal_planes_db", "african_planes"]}, {"sou
 
 
 class Settings(TaskSettings):
+    in_quick: ClassVar[bool] = False
     task: Literal["cross_segmentation"] = "cross_segmentation"
     where: Where = {}
     """Frames that take part; of them those that have a mask."""

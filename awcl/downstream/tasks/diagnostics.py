@@ -5,7 +5,7 @@ be read off is a shortcut that an encoder may have taken; beside each stands wha
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ MOST, DRAWN = 5000, 2000  # frames of a split that take part; test frames on the
 
 
 class Settings(TaskSettings):
+    in_quick: ClassVar[bool] = False
     task: Literal["diagnostics"] = "diagnostics"
     where: Where = {}
     """Frames of train and test that take part."""

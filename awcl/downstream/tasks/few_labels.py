@@ -8,7 +8,7 @@ other points are other trials.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ SHARES = [0.01, 0.05, 0.1, 0.25, 1.0]
 
 
 class Settings(TaskSettings):
+    in_quick: ClassVar[bool] = False
     task: Literal["few_labels"] = "few_labels"
     where: Where = {}
     """Frames that take part, e.g. {"source": "!hc18"}."""
