@@ -24,6 +24,11 @@ def tell(plan: Plan) -> Iterator[str]:
             trial.folder.outcome or "to run",
         ])  # fmt: skip
     yield aligned(rows)
+    further = plan.study.confirm * (len(plan.study.seeds) - 1) - sum(
+        not plan.searched(trial) for trial in plan.trials
+    )
+    if plan.study.confirm and further > 0:
+        yield f"up to {further} more, not counted below: the best of these on the other seeds"
     yield ""
     yield from _resources(plan)
     yield from _times(plan)
@@ -59,7 +64,10 @@ def _times(plan: Plan) -> Iterator[str]:
         left = trial.config.pretrain.epochs - len(trial.folder.history())
         total += left * epochs[kind]
     cores = plan.study.resources.cpus * max(trial.config.pretrain.workers for trial in pending)
-    places = max(1, (os.cpu_count() or 1) // cores)
+    here = os.cpu_count() or 1
+    if cores > here:
+        yield f"a trial does not fit this machine: it asks for {cores} CPU, here are {here}"
+    places = max(1, here // cores)
     yield (
         f"the steps of {len(pending)} trials: {duration(total)} one after the other, "
         f"{duration(total / places)} at {places} at a time"
@@ -82,4 +90,5 @@ def _step(trial: Trial, threads: int) -> float:
     share = {"pretrain.workers": 1, "pretrain.batch": pretrain.batch // pretrain.workers}
     config: TrialConfig = with_values(trial.config, share, "dry run")
     taxonomy = Taxonomy.load(config.anatomy.taxonomy)
-    return seconds_per_step(config, trial.pack, taxonomy, RunConfig(threads=threads))
+    run = RunConfig(threads=min(threads, os.cpu_count() or 1))
+    return seconds_per_step(config, trial.pack, taxonomy, run)

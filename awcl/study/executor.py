@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ray import tune
 
+from awcl.errors import InputError
 from awcl.files import AnyPath, remove_folder
 from awcl.study import driver, stopping, worker
 from awcl.study.asha import Asha
@@ -25,6 +26,8 @@ from awcl.study.stages import Stages
 from awcl.study.tuning import AshaScheduler, Recorder, Slots
 from awcl.tracking import Tracker
 
+_LOST = "has ended, but not every task has judged it and its checkpoint is gone or broken"
+
 
 def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     """Trains what is pending and evaluates what is not evaluated. The caller holds the study.
@@ -34,6 +37,8 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     plan.folder.catch_up()
     stopping.close_what_ended(plan)
     plan = confirmed(plan)
+    for trial in plan.lost:
+        print(f"trial {trial.key} {_LOST}: its last epochs are trained again")
     stages.begin("mlflow", f"writing to {tracker.uri}")
     tracker.sync()
     if plan.done:
@@ -47,10 +52,13 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
 def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     """Evaluates every finished or stopped trial that a task has not judged yet; trains nothing.
 
-    Raises InputError at the end where an evaluation failed.
+    Raises InputError at the end where an evaluation failed, or a trial cannot be evaluated.
     """
     with _tracked(tracker, stages), ray_session(stages), freed_places():
         _evaluate(plan, tracker, stages)
+    if plan.lost:
+        keys = ", ".join(trial.key for trial in plan.lost)
+        raise InputError(f"{keys}: {_LOST}; `awcl study run` trains the last epochs again")
 
 
 @contextmanager
@@ -121,10 +129,10 @@ def _evaluations(plan: Plan, tracker: Tracker, progress: Progress) -> Evaluation
 def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
     """How far each trial of the study is, and how many evaluations are there."""
     courses = {}
+    pending = {trial.key for trial in plan.pending}
     for trial in plan.trials:
-        done = trial.folder.done
         budget, epochs = trial.config.pretrain.epochs, len(trial.folder.history())
-        courses[trial.key] = Course(epochs, budget, ended=done is not None)
+        courses[trial.key] = Course(epochs, budget, ended=trial.key not in pending)
     there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
     left = max(0, len(plan.trials) * len(plan.study.tasks) - there)
     return Progress(courses, places, asha, left, time.monotonic(), judged=there)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from awcl import hashing
 from awcl.config import TrialConfig, with_values
@@ -15,6 +16,7 @@ from awcl.data.views import Views
 from awcl.downstream import tasks
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import check_backbone
+from awcl.errors import InputError
 from awcl.files import AnyPath, storage_folder, whole_file
 from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
@@ -59,8 +61,13 @@ class Plan:
 
     @property
     def pending(self) -> list[Trial]:
-        """Neither finished nor stopped; a failed trial is tried again."""
-        return [trial for trial in self.trials if not _ended_well(trial)]
+        """Neither finished nor stopped, or lost; a failed trial is tried again."""
+        return [trial for trial in self.trials if not _ended_well(trial) or self._is_lost(trial)]
+
+    @property
+    def lost(self) -> list[Trial]:
+        """Ended well, but not judged by every task, and their checkpoint is gone or broken."""
+        return [trial for trial in self.trials if _ended_well(trial) and self._is_lost(trial)]
 
     @property
     def done(self) -> bool:
@@ -78,16 +85,36 @@ class Plan:
 
     def missing_of(self, trial: Trial) -> Iterator[Evaluation]:
         """What is not evaluated yet of a trial; nothing of one that has not ended well."""
-        checkpoint = trial.folder.checkpoint() if _ended_well(trial) else None
+        missing = self._unjudged(trial) if _ended_well(trial) else []
+        checkpoint = trial.folder.checkpoint() if missing else None
         if checkpoint is None:
             return
-        for task in self.study.tasks:
-            settings = tasks.settings(task)
+        for settings in missing:
             digest = hashing.of_json(settings.model_dump(mode="json"))
             folder = trial.folder.evaluation(settings.name, digest, checkpoint_digest(checkpoint))
-            if not (folder / "EVAL.json").is_file():
-                settings = tasks.for_trial(settings, trial.config)
-                yield Evaluation(trial, settings, checkpoint, folder)
+            yield Evaluation(trial, tasks.for_trial(settings, trial.config), checkpoint, folder)
+
+    def _unjudged(self, trial: Trial) -> list[tasks.TaskSettings]:
+        """The tasks that have not judged the end of a trial.
+
+        What has been judged stands, whatever became of the checkpoint since: no checkpoint is read
+        for it.
+        """
+        done = trial.folder.done
+        judged = [
+            result["settings"]
+            for _, result in trial.folder.evaluations()
+            if done["outcome"] == "stopped" or result["epoch"] == done["epoch"]
+        ]
+        wanted = [tasks.settings(task) for task in self.study.tasks]
+        return [
+            settings
+            for settings in wanted
+            if tasks.for_trial(settings, trial.config).model_dump(mode="json") not in judged
+        ]
+
+    def _is_lost(self, trial: Trial) -> bool:
+        return bool(self._unjudged(trial)) and trial.folder.checkpoint() is None
 
 
 def make_plan(study: Study, frames: Path, storage: AnyPath, packs: Path | None = None) -> Plan:
@@ -132,6 +159,7 @@ def _trials(study: Study, folder: StudyFolder, by_size: dict[int, FramePack]) ->
 
 def _check(plan: Plan) -> None:
     """Builds everything once that a worker will build, so that a mistake shows before the start."""
+    _definition(plan)
     study = plan.study
     for backbone in sorted({trial.config.model.backbone for trial in plan.trials}):
         check_backbone(backbone)
@@ -159,20 +187,29 @@ def held(plan: Plan) -> Iterator[Plan]:
 
 
 def _take_folder(plan: Plan) -> None:
-    wanted = plan.study.model_dump(mode="json")
-    wanted["packs"] = {str(trial.pack.size): trial.pack.digest for trial in plan.trials}
-    accepted = plan.folder.definition
-    if accepted is None:
-        wanted["id"] = uuid.uuid4().hex
+    wanted = _definition(plan)
+    if plan.folder.definition is None:
         with whole_file(plan.folder.path / "frames.parquet") as part:
             plan.trials[0].pack.frames.to_parquet(part)
-    else:
-        check_growth(accepted, wanted)
-        wanted["id"] = accepted["id"]
-    if wanted != accepted:
+    if wanted != plan.folder.definition:
         plan.folder.accept(wanted)
     for trial in plan.trials:
         trial.folder.write_about(about(trial.config, trial.pack))
+
+
+def _definition(plan: Plan) -> dict[str, Any]:
+    """What STUDY.json is to hold. Raises InputError where what it holds may not grow to that."""
+    wanted = plan.study.model_dump(mode="json")
+    wanted["packs"] = {str(trial.pack.size): trial.pack.digest for trial in plan.trials}
+    accepted = plan.folder.definition
+    if accepted is not None:
+        check_growth(accepted, wanted)
+    elif any(plan.folder.trials()):
+        raise InputError(
+            f"{plan.folder.path}: holds trials, but its STUDY.json is gone; restore it from a "
+            "copy, or give the study another name (--as NEWNAME)"
+        )
+    return {**wanted, "id": accepted["id"] if accepted else uuid.uuid4().hex}
 
 
 def _ended_well(trial: Trial) -> bool:

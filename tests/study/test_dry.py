@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from awcl import records
 from awcl.study import dry
 from awcl.study.plan import held, make_plan
 from awcl.study.space import Resources
@@ -50,6 +51,11 @@ def test_what_is_done_is_not_counted(tiny_study, tiny_frames, tmp_path, monkeypa
         plan.trials[0].folder.write_done("failed", epoch=0, reason="")
         assert "a step of" in "\n".join(dry.tell(plan))
         plan.trials[0].folder.write_done("finished", epoch=2)
+        assert "a step of" in "\n".join(dry.tell(plan)), "its checkpoint is gone"
+        made = plan.trials[0].folder.train / "epoch_0002"
+        made.mkdir(parents=True)
+        (made / records.ENCODER).write_bytes(b"w")
+        records.mark_complete(made)
         assert list(dry.tell(plan))[-1] == "every trial is done"
 
 

@@ -8,7 +8,7 @@ from awcl.config import with_values
 from awcl.data.table import FrameTable
 from awcl.downstream.evaluation import write_evaluation
 from awcl.errors import InputError
-from awcl.files import read_json, write_json
+from awcl.files import write_json
 from awcl.records import StudyFolder
 from awcl.study.plan import held, make_plan
 from awcl.study.space import Resources
@@ -139,7 +139,7 @@ def test_frames_that_are_no_table_are_refused(tiny_study, tmp_path, packs):
 
 def test_storage_that_cannot_be_made_is_refused(tiny_study, tiny_frames, tmp_path, packs):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--storage .*file/tiny: Not a directory"):
+    with pytest.raises(InputError, match=r"--storage .*/file: .*/file is a file, no folder"):
         planned(tiny_study, tiny_frames, tmp_path / "file", packs)
 
 
@@ -175,10 +175,23 @@ def checkpoint(trial, epoch: int, weights: bytes = b"w") -> None:
     records.mark_complete(folder)
 
 
+def judge(evaluation) -> None:
+    result = {
+        "task": "planes",
+        "name": evaluation.settings.name,
+        "metrics": {},
+        "time": 0.0,
+        "settings": evaluation.settings.model_dump(mode="json"),
+        "epoch": records.checkpoint_epoch(evaluation.checkpoint),
+    }
+    write_evaluation(evaluation.folder, result, pd.DataFrame({"a": [1]}))
+
+
 def test_pending_is_what_is_neither_finished_nor_stopped(tiny_study, tiny_frames, tmp_path, packs):
     study = changed(tiny_study, seeds=[0, 1, 2, 3])
     plan = planned(study, tiny_frames, tmp_path, packs)
     for trial, outcome in zip(plan.trials, ("finished", "stopped", "failed"), strict=False):
+        checkpoint(trial, 1)
         trial.folder.write_done(outcome, epoch=1)
     assert [t.config.seed for t in plan.pending] == [2, 3]
     assert [t.config.seed for t in planned(study, tiny_frames, tmp_path, packs).pending] == [2, 3]
@@ -196,6 +209,7 @@ def test_what_is_missing_is_each_task_of_each_ended_trial_with_a_checkpoint(
     for trial, outcome in ((finished, "finished"), (stopped, "stopped"), (failed, "failed")):
         trial.folder.write_done(outcome, epoch=1)
     lost.folder.write_done("finished", epoch=1)
+    assert plan.lost == [lost] and lost in plan.pending
 
     missing = list(plan.missing_evaluations())
     assert [(e.trial.key, e.settings.level) for e in missing] == [
@@ -203,7 +217,7 @@ def test_what_is_missing_is_each_task_of_each_ended_trial_with_a_checkpoint(
     ]
     assert len({e.folder for e in missing}) == 4
     for evaluation in missing[:3]:
-        write_evaluation(evaluation.folder, {"task": "planes"}, pd.DataFrame({"a": [1]}))
+        judge(evaluation)
     [left] = plan.missing_evaluations()
     assert (left.trial.key, left.settings.level) == (stopped.key, "coarse")
 
@@ -225,19 +239,37 @@ def test_a_task_is_told_which_labels_a_trial_used_and_its_folder_is_named_withou
     assert len(names) == 1, "what a trial is tells its key, and not the name of an evaluation"
 
 
-def test_another_checkpoint_is_another_evaluation(tiny_study, tiny_frames, tmp_path, packs):
+def test_what_was_judged_stands_whatever_becomes_of_the_checkpoint(
+    tiny_study, tiny_frames, tmp_path, packs
+):
+    plan = planned(changed(tiny_study, tasks=["planes"]), tiny_frames, tmp_path, packs)
+    [trial] = plan.trials
+    trial.folder.write_done("finished", epoch=2)
+    checkpoint(trial, 1)
+    checkpoint(trial, 2)
+    [evaluation] = plan.missing_evaluations()
+    assert evaluation.checkpoint.name == "epoch_0002"
+    judge(evaluation)
+    (evaluation.checkpoint / records.ENCODER).write_bytes(b"")
+    assert plan.done, "no other epoch is judged in its place"
+
+
+def test_a_finished_trial_that_nothing_can_judge_any_more_is_trained_to_its_end_again(
+    tiny_study, tiny_frames, tmp_path, packs
+):
     plan = planned(tiny_study, tiny_frames, tmp_path, packs)
     [trial] = plan.trials
-    trial.folder.write_done("finished", epoch=1)
+    trial.folder.write_done("finished", epoch=2)
     checkpoint(trial, 1)
-    [first] = plan.missing_evaluations()
-    write_json(first.folder / "EVAL.json", {"task": "planes"})
-    assert list(plan.missing_evaluations()) == []
-    checkpoint(trial, 2, b"more")
-    [second] = plan.missing_evaluations()
-    assert second.folder != first.folder and second.checkpoint.name == "epoch_0002"
-    broken = second.checkpoint / records.ENCODER
-    broken.write_bytes(b"mo")
+    checkpoint(trial, 2)
+    (trial.folder.train / "launch" / "epoch_0002" / records.ENCODER).write_bytes(b"")
     with pytest.warns(UserWarning, match="set aside"):
+        assert plan.lost == plan.pending == [trial]
         assert list(plan.missing_evaluations()) == []
-    assert read_json(first.folder / "EVAL.json") == {"task": "planes"}
+
+
+def test_a_lost_definition_beside_stored_trials_is_told(tiny_study, tiny_frames, tmp_path, packs):
+    planned(tiny_study, tiny_frames, tmp_path, packs)
+    (tmp_path / "tiny" / "STUDY.json").unlink()
+    with pytest.raises(InputError, match=r"STUDY\.json is gone; restore it from a copy, or give"):
+        planned(tiny_study, tiny_frames, tmp_path, packs)
