@@ -11,9 +11,10 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from awcl.errors import InputError
@@ -21,6 +22,10 @@ from awcl.objects import ObjectPath
 
 AnyPath = Path | ObjectPath
 STALE_SECONDS = 24 * 3600
+
+Needs = Mapping[str, type | tuple[type, ...]]
+"""Fields that stored JSON must have, and their types."""
+NOTHING: Needs = MappingProxyType({})
 
 
 def as_path(text: str | AnyPath) -> AnyPath:
@@ -36,7 +41,11 @@ def storage_folder(storage: str | AnyPath) -> AnyPath:
     if isinstance(path, ObjectPath):
         path.is_dir()  # a bucket that is absent or closed to us is told of now
         return path
-    return path.absolute()
+    path = path.absolute()
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir():
+        raise InputError(f"--storage {path}: {there} is a file, no folder; give another")
+    return path
 
 
 @contextmanager
@@ -169,15 +178,23 @@ def _ends_line(lines: BinaryIO) -> bool:
     return lines.read(1) == b"\n"
 
 
-def read_lines(file: AnyPath) -> Iterator[dict[str, Any]]:
-    """What `append_line` wrote, without a line that was being written when the power went."""
+def read_lines(file: AnyPath, needs: Needs = NOTHING) -> Iterator[dict[str, Any]]:
+    """What `append_line` wrote, without a line that was being written when the power went.
+
+    needs: the fields of every line. Raises InputError, with the line, where one lacks them.
+    """
     try:
-        text = file.read_text(encoding="utf-8")
+        data = file.read_bytes()
     except FileNotFoundError:
         return
-    for line in text.splitlines():
-        with suppress(json.JSONDecodeError):
-            yield json.loads(line)
+    for number, line in enumerate(data.split(b"\n"), 1):
+        where = f"{file}, line {number}"
+        try:
+            yield _sound(json.loads(line.decode()), needs, where, "correct or remove the line")
+        except json.JSONDecodeError:
+            continue
+        except UnicodeDecodeError as error:
+            raise InputError(f"{where}: is no UTF-8 text; remove the line") from error
 
 
 def write_json(path: AnyPath, data: object) -> None:
@@ -186,21 +203,43 @@ def write_json(path: AnyPath, data: object) -> None:
         part.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: AnyPath) -> dict:
-    """Raises InputError where the file is missing or is no JSON."""
-    found = read_json_if_there(path)
+def read_json(path: AnyPath, needs: Needs = NOTHING, advice: str = "") -> dict[str, Any]:
+    """Raises InputError where the file is missing, or as `read_json_if_there` does."""
+    found = read_json_if_there(path, needs, advice)
     if found is None:
         raise InputError(f"{path}: {os.strerror(errno.ENOENT)}")
     return found
 
 
-def read_json_if_there(path: AnyPath) -> dict | None:
-    """None where the file is missing, found in one look; raises InputError where it is no JSON."""
+def read_json_if_there(
+    path: AnyPath, needs: Needs = NOTHING, advice: str = ""
+) -> dict[str, Any] | None:
+    """A JSON object; None where the file is missing, found in one look.
+
+    needs: fields that it must have. advice: what to do where it is damaged. Raises InputError where
+    it is no JSON, no object, or lacks a field.
+    """
     try:
-        return json.loads(as_path(path).read_text(encoding="utf-8"))
+        found = json.loads(as_path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
+        raise InputError(_advised(f"{path}: not a JSON file ({error})", advice)) from error
+    return _sound(found, needs, str(path), advice)
+
+
+def _sound(found: Any, needs: Needs, where: str, advice: str) -> dict[str, Any]:
+    """What was read, where it is an object with these fields."""
+    if not isinstance(found, dict):
+        raise InputError(_advised(f"{where}: holds no JSON object, in braces", advice))
+    for name, kind in needs.items():
+        if not isinstance(found.get(name), kind):
+            wrong = f"{name!r} is {found[name]!r:.40}" if name in found else f"lacks {name!r}"
+            raise InputError(_advised(f"{where}: {wrong}", advice))
+    return found
+
+
+def _advised(what: str, advice: str) -> str:
+    return f"{what}; {advice}" if advice else what

@@ -18,6 +18,7 @@ STORAGE is a local folder or in an object store. LEASE is there beside STUDY.jso
 """
 
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +30,7 @@ from awcl import hashing, lease
 from awcl.errors import InputError
 from awcl.files import (
     AnyPath,
+    Needs,
     append_line,
     fetch,
     local_copy,
@@ -48,8 +50,42 @@ ENCODER, STATE, HISTORY, COMPLETE = (
     "COMPLETE.json",
 )
 
+NUMBER = (int, float)
+NEEDS: dict[str, Needs] = {
+    "STUDY.json": {"name": str, "axes": dict},
+    "TRIAL.json": {"key": str, "config": dict},
+    "DONE.json": {"outcome": str, "epoch": int},
+    "EVAL.json": {"name": str, "epoch": int, "metrics": dict},
+    "history.jsonl": {"epoch": int},
+    "starts.jsonl": {"time": NUMBER, "launch": str, "places": int},
+    "decisions.jsonl": {"key": str, "epoch": int, "value": NUMBER, "seen": list, "stop": bool},
+    "timings.jsonl": {"time": NUMBER, "seconds": dict},
+}
+"""What every stored file, or every line of it, has at the least."""
+ADVICE = {
+    "STUDY.json": "restore it from a copy, or run the study under another name (--as NEWNAME)",
+    "TRIAL.json": "remove it, the study's next run writes it anew",
+    "DONE.json": "remove it, the study's next run goes on from the trial's checkpoints",
+    "EVAL.json": "remove its folder, `awcl study evaluate` makes it anew",
+}
+"""What to do where one is damaged."""
+
+
+def _read(file: AnyPath) -> dict[str, Any]:
+    return read_json(file, NEEDS[file.name], ADVICE[file.name])
+
+
+def _read_if_there(file: AnyPath) -> dict[str, Any] | None:
+    return read_json_if_there(file, NEEDS[file.name], ADVICE[file.name])
+
+
+def _lines(file: AnyPath) -> list[dict[str, Any]]:
+    return list(read_lines(file, NEEDS[file.name]))
+
 
 # --- checkpoints -----------------------------------------------------------------------------
+
+CHECKPOINT = re.compile(r"epoch_\d{4,}(_step_\d{5,})?")
 
 
 def checkpoint_name(epoch: int, step: int = 0) -> str:
@@ -107,8 +143,9 @@ def _is_partial(checkpoint: AnyPath) -> bool:
 
 
 def checkpoints(run: AnyPath) -> list[AnyPath]:
-    """Every checkpoint under a run's folder, complete or not, oldest first."""
-    return sorted((path for path in run.glob("**/epoch_*") if path.is_dir()), key=_place)
+    """Every checkpoint under a run's folder, complete or not, oldest first; no other folders."""
+    named = (path for path in run.glob("**/epoch_*") if CHECKPOINT.fullmatch(path.name))
+    return sorted((path for path in named if path.is_dir()), key=_place)
 
 
 def newest_checkpoint(
@@ -183,7 +220,7 @@ class TrialFolder:
     @property
     def about(self) -> dict[str, Any]:
         """TRIAL.json: the key, the configuration in full, what the key is made of."""
-        return read_json(self.path / "TRIAL.json")
+        return _read(self.path / "TRIAL.json")
 
     def write_about(self, about: dict[str, Any]) -> None:
         if not (self.path / "TRIAL.json").is_file():
@@ -205,7 +242,7 @@ class TrialFolder:
     @property
     def done(self) -> dict[str, Any] | None:
         """DONE.json: outcome (finished, stopped, failed), epoch, reason; None while pending."""
-        return read_json_if_there(self.path / "DONE.json")
+        return _read_if_there(self.path / "DONE.json")
 
     def write_done(self, outcome: str, **about: Any) -> None:
         write_json(self.path / "DONE.json", {"outcome": outcome, **about})
@@ -215,12 +252,15 @@ class TrialFolder:
         (self.path / "DONE.json").unlink(missing_ok=True)
 
     def checkpoint(self) -> AnyPath | None:
-        """The newest complete checkpoint that counts.
+        """The newest complete checkpoint that counts; None where there is none.
 
-        A stopped trial may have gone on for an epoch before the word reached it: the checkpoint of
-        the decision counts, or the newest where that one is gone already.
+        Of a finished trial that of its last epoch, and no other. A stopped trial may have gone on
+        for an epoch before the word reached it: the checkpoint of the decision counts, or the
+        newest where that one is gone already.
         """
         done = self.done
+        if done is not None and done["outcome"] == "finished":
+            return newest_checkpoint(self.train, after=done["epoch"] - 1)
         if done is not None and done["outcome"] == "stopped":
             decided = newest_checkpoint(self.train, up_to=done["epoch"])
             return decided or newest_checkpoint(self.train)
@@ -233,23 +273,26 @@ class TrialFolder:
         decisions were made on that.
         """
         by_epoch: dict[int, dict[str, Any]] = {}
-        for row in read_lines(self.path / "history.jsonl"):
+        for row in _lines(self.path / "history.jsonl"):
             by_epoch.setdefault(row["epoch"], row)
         done = self.done
         last = done["epoch"] if done else math.inf
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
 
     def catch_up(self, up_to: float = math.inf) -> None:
-        """Writes to history.jsonl what only a checkpoint tells, before later epochs follow it.
+        """Writes to history.jsonl what only a checkpoint tells.
 
-        For the start of a driver: the one before it may have died between the two. up_to: the epoch
-        at which the trial was to stop; its workers may have gone on for one more.
+        For the start of a driver: the one before it may have died between the two, or a line may
+        have been damaged since. up_to: the epoch at which the trial was to stop; its workers may
+        have gone on for one more.
         """
-        known = max((row["epoch"] for row in read_lines(self.path / "history.jsonl")), default=0)
-        checkpoint = newest_checkpoint(self.train, after=known)
+        known = {row["epoch"] for row in _lines(self.path / "history.jsonl")}
+        newest = max(known, default=0)
+        gap = len(known) < newest
+        checkpoint = newest_checkpoint(self.train, after=-1 if gap else newest)
         if checkpoint is not None:
             for row in read_json(checkpoint / HISTORY)["epochs"]:
-                if known < row["epoch"] <= up_to:
+                if row["epoch"] not in known and row["epoch"] <= up_to:
                     self.append_history(row)
 
     def append_history(self, metrics: dict[str, Any]) -> None:
@@ -258,7 +301,7 @@ class TrialFolder:
 
     def starts(self) -> list[dict[str, Any]]:
         """Each start of the trial: time (since 1970), launch, places (trials at a time then)."""
-        return list(read_lines(self.path / "starts.jsonl"))
+        return _lines(self.path / "starts.jsonl")
 
     def append_start(self, start: dict[str, Any]) -> None:
         append_line(self.path / "starts.jsonl", start)
@@ -270,7 +313,7 @@ class TrialFolder:
     def evaluations(self) -> list[tuple[AnyPath, dict[str, Any]]]:
         """The folder and EVAL.json of each evaluation: task, epoch, metrics, facts of the task."""
         files = sorted(self.path.glob("eval/*/EVAL.json"))
-        return [(file.parent, read_json(file)) for file in files]
+        return [(file.parent, _read(file)) for file in files]
 
 
 @dataclass(frozen=True)
@@ -282,7 +325,7 @@ class StudyFolder:
     @property
     def definition(self) -> dict[str, Any] | None:
         """STUDY.json, the accepted definition; None before the first run."""
-        return read_json_if_there(self.path / "STUDY.json")
+        return _read_if_there(self.path / "STUDY.json")
 
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)
@@ -298,14 +341,14 @@ class StudyFolder:
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision of early stopping, in the order in which they were made."""
-        return list(read_lines(self.path / "decisions.jsonl"))
+        return _lines(self.path / "decisions.jsonl")
 
     def append_decision(self, decision: dict[str, Any]) -> None:
         append_line(self.path / "decisions.jsonl", decision)
 
     def timings(self) -> list[dict[str, Any]]:
         """What each run of the study took, oldest first."""
-        return list(read_lines(self.path / "timings.jsonl"))
+        return _lines(self.path / "timings.jsonl")
 
     def append_timings(self, run: dict[str, Any]) -> None:
         append_line(self.path / "timings.jsonl", run)

@@ -18,6 +18,7 @@ from awcl.files import (
     remove_folder,
     scratch_folder,
     sizes,
+    storage_folder,
     whole_file,
     write_json,
 )
@@ -210,3 +211,11 @@ def test_sizes_local_copy_and_removal_of_a_folder(folder):
     remove_folder(folder / "final")
     assert not (folder / "final").is_dir()
     assert (folder.parent / "folder-2" / "final").is_dir()
+
+
+def test_storage_in_a_file_is_refused_and_a_folder_to_be_is_not(tmp_path):
+    (tmp_path / "file").write_text("")
+    for storage in ("file", "file/below"):
+        with pytest.raises(InputError, match=r"^--storage .*: .*file is a file, no folder"):
+            storage_folder(tmp_path / storage)
+    assert storage_folder(tmp_path / "new" / "deep") == tmp_path / "new" / "deep"

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from awcl import records
 from awcl.errors import InputError
-from awcl.files import as_path, put_in_place, scratch_folder, write_json
+from awcl.files import (
+    append_line,
+    as_path,
+    put_in_place,
+    read_lines,
+    scratch_folder,
+    write_json,
+)
 from awcl.records import StudyFolder, TrialFolder
 
 
@@ -55,7 +62,7 @@ BROKEN = [
     ("state.pt", flip, r"state.pt is corrupt \(sha256 differs\)"),
     ("encoder.safetensors", flip, r"encoder.safetensors is corrupt \(sha256 differs\)"),
     ("COMPLETE.json", halve, "COMPLETE.json: not a JSON file"),
-    ("COMPLETE.json", lambda _: b"[]", "COMPLETE.json lists no files"),
+    ("COMPLETE.json", lambda _: b"[]", "COMPLETE.json: holds no JSON object"),
     ("COMPLETE.json", lambda _: b'{"files": []}', "COMPLETE.json lists no files"),
     ("COMPLETE.json", lambda _: b'{"files": {}}', "COMPLETE.json lists no files"),
     (
@@ -192,11 +199,10 @@ def test_after_a_line_that_was_cut_off_lines_go_on(tmp_path):
     )
 )
 def test_any_sequence_of_appends_and_cuts_keeps_every_earlier_line(tmp_path_factory, steps):
-    folder = StudyFolder(tmp_path_factory.mktemp("lines"))
-    file, whole, last_is_whole = folder.path / "decisions.jsonl", [], False
+    file, whole, last_is_whole = tmp_path_factory.mktemp("lines") / "lines.jsonl", [], False
     for step in steps:
         if isinstance(step, dict):
-            folder.append_decision(step)
+            append_line(file, step)
             whole.append(step)
             last_is_whole = True
         elif last_is_whole:
@@ -205,15 +211,15 @@ def test_any_sequence_of_appends_and_cuts_keeps_every_earlier_line(tmp_path_fact
             file.write_bytes(text[: len(text) - max(2, int(step * (len(text) - start)))])
             whole.pop()
             last_is_whole = False
-        assert folder.decisions() == whole
+        assert list(read_lines(file)) == whole
 
 
 def test_what_a_trial_is_is_written_once_and_its_end_may_be_reopened(folder):
     trial = TrialFolder(folder / "abc")
     assert trial.done is None
-    trial.write_about({"key": "abc"})
-    trial.write_about({"key": "other"})
-    assert trial.about == {"key": "abc"} and trial.key == "abc"
+    trial.write_about({"key": "abc", "config": {}})
+    trial.write_about({"key": "other", "config": {}})
+    assert trial.about == {"key": "abc", "config": {}} and trial.key == "abc"
     trial.write_done("failed", epoch=2, reason="x")
     assert trial.done == {"outcome": "failed", "epoch": 2, "reason": "x"}
     trial.reopen()
@@ -245,14 +251,58 @@ def test_trials_are_listed_by_key_and_only_where_they_say_what_they_are(folder):
         study.trial(key).write_about({"key": key})
     study.trial("c").append_history({"epoch": 1})
     assert [trial.key for trial in study.trials()] == ["a", "b"]
-    study.accept({"name": "s"})
-    assert study.definition == {"name": "s"}
+    study.accept({"name": "s", "axes": {}})
+    assert study.definition == {"name": "s", "axes": {}}
 
 
-def test_a_damaged_definition_is_told_with_its_file(tmp_path):
-    (tmp_path / "STUDY.json").write_text("{")
-    with pytest.raises(InputError, match=r"STUDY\.json: not a JSON file"):
-        _ = StudyFolder(tmp_path).definition
+READ = {
+    "STUDY.json": lambda folder: StudyFolder(folder).definition,
+    "TRIAL.json": lambda folder: TrialFolder(folder).about,
+    "DONE.json": lambda folder: TrialFolder(folder).outcome,
+    "eval/planes-1/EVAL.json": lambda folder: TrialFolder(folder).evaluations(),
+    "history.jsonl": lambda folder: TrialFolder(folder).history(),
+    "starts.jsonl": lambda folder: TrialFolder(folder).starts(),
+    "decisions.jsonl": lambda folder: StudyFolder(folder).decisions(),
+    "timings.jsonl": lambda folder: StudyFolder(folder).timings(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("STUDY.json", b"{", ["STUDY.json: not a JSON file (", "; restore it from a copy, or "]),
+        ("STUDY.json", b"[]", ["STUDY.json: holds no JSON object, in braces; restore it"]),
+        ("STUDY.json", b"null", ["STUDY.json: holds no JSON object, in braces; restore it"]),
+        ("STUDY.json", b"{}", ["STUDY.json: lacks 'name'; restore it"]),
+        ("TRIAL.json", b"{", ["TRIAL.json: not a JSON file (", "; remove it, the study's"]),
+        ("DONE.json", b"", ["DONE.json: not a JSON file (", "; remove it, the study's"]),
+        ("DONE.json", b"{}", ["DONE.json: lacks 'outcome'; remove it"]),
+        ("DONE.json", b'{"outcome": "failed", "epoch": "2"}', ["DONE.json: 'epoch' is '2'; rem"]),
+        ("eval/planes-1/EVAL.json", b"{", ["EVAL.json: not a JSON ", "; remove its folder, "]),
+        ("history.jsonl", b'{"epoch": 1}\nnull\n', ["history.jsonl, line 2: holds no JSON object"]),
+        ("history.jsonl", b'{"epoch": 1}\n{"\xff"', ["line 2: is no UTF-8 text; remove the line"]),
+        ("decisions.jsonl", b'{"key": "k"}', ["decisions.jsonl, line 1: lacks 'epoch'; correct"]),
+        ("timings.jsonl", b"\n3\n", ["timings.jsonl, line 2: holds no JSON object"]),
+        ("starts.jsonl", b'{"time": 1}\n', ["starts.jsonl, line 1: lacks 'launch'; correct or"]),
+    ],
+)  # fmt: skip
+def test_what_is_damaged_is_told_with_its_file_and_what_to_do(tmp_path, name, content, said):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        READ[name](tmp_path)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path)) and "\n" not in message
+    assert all(part in message for part in said)
+
+
+def test_a_copy_beside_a_checkpoint_is_no_checkpoint(folder):
+    kept = checkpoint(folder, 3)
+    for name in ("epoch_0003.bak", "epoch_0009_old", "epoch_last"):
+        with scratch_folder(folder) as part:
+            (part / "file").write_bytes(b"x")
+            put_in_place(part, folder / name)
+    assert records.checkpoints(folder) == [kept]
 
 
 def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(folder):
@@ -286,8 +336,9 @@ def test_what_was_trained_after_the_decision_to_stop_is_not_told(folder):
     for key in ("to-stop", "to-go-on"):
         study.trial(key).write_about({"key": key})
         checkpoint(study.trial(key).train, 3)
-    study.append_decision({"key": "to-stop", "epoch": 2, "stop": True})
-    study.append_decision({"key": "to-go-on", "epoch": 2, "stop": False})
+    for key in ("to-stop", "to-go-on"):
+        decision = {"key": key, "epoch": 2, "value": 0.5, "seen": [], "stop": key == "to-stop"}
+        study.append_decision(decision)
     study.catch_up()
     told = {trial.key: [row["epoch"] for row in trial.history()] for trial in study.trials()}
     assert told == {"to-stop": [1, 2], "to-go-on": [1, 2, 3]}

@@ -35,7 +35,7 @@ def add(tmp_path):
             names = ("macro_f1", "macro_f1/low", "macro_f1/high")
             metrics = dict(zip(names, score, strict=True))
             for task in tasks:
-                result = {"name": task, "metrics": metrics}
+                result = {"name": task, "epoch": 1, "metrics": metrics}
                 write_evaluation(trial.evaluation(task, "s", "w"), result, pd.DataFrame({"a": [1]}))
         return study
 
@@ -125,7 +125,9 @@ def test_a_task_is_shown_by_its_first_score_that_has_an_interval(add):
     metrics = dict(zip(names, (3.0, 0.7, 0.65, 0.75), strict=True))
     for name, values in (("crossed", metrics), ("bare", {"rank": 3.0})):
         folder = study.trial("one").evaluation(name, "s", "w")
-        write_evaluation(folder, {"name": name, "metrics": values}, pd.DataFrame({"a": [1]}))
+        write_evaluation(
+            folder, {"name": name, "epoch": 1, "metrics": values}, pd.DataFrame({"a": [1]})
+        )
     table = render(study)
     assert "test crossed x/shift/dice [95 %]" in table and "0.700 [0.650, 0.750]" in table
     assert "test planes macro-F1 [95 %]" in table and "0.500 [0.400, 0.600]" in table
