@@ -46,8 +46,8 @@ def differences(task: str, first: str, other: str, rows: list[Difference]) -> st
 
 CLEAR = (
     "n patients; * clear of zero: the interval over resamples of patients holds no zero. Below "
-    "about 30\npatients it is too narrow. This is one pair: an arm of a study needs the same sign "
-    "in every seed, too."
+    "about 30\npatients it is too narrow. This is one pair: an arm of a study needs one sign in "
+    "every seed, too."
 )
 
 
