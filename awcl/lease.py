@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from awcl.errors import InputError
 from awcl.files import AnyPath, as_path, read_json_if_there
@@ -26,6 +27,7 @@ RENEW = 20.0  # seconds between renewals
 EXPIRE = 90.0  # a LEASE that did not change for so long is nobody's
 STOP = 70.0  # without renewal for so long, its holder stops; leaves time to notice
 LOOK = 1.0  # seconds between looks at a LEASE that is another's
+PATIENCE = 1.0  # seconds of trying for a folder's lock, which whoever looks holds for a moment
 
 
 @contextmanager
@@ -62,11 +64,20 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"--storage {folder}: {error.strerror}") from error
     with open(folder / "LEASE", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{folder}: another process is running this study") from error
+        end = time.monotonic() + PATIENCE
+        while not _lock(file):
+            if time.monotonic() >= end:
+                raise InputError(f"{folder}: another process is running this study")
+            time.sleep(0.05)
         yield
+
+
+def _lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """One driver a study: of two that want it one has it, and one that lost it touches nothing."""
 
+import fcntl
 import json
 import os
 import signal
@@ -219,6 +220,16 @@ def test_while_one_holds_a_folder_no_second_does_and_then_it_does(folder, monkey
     assert not is_held(folder)
     with only_driver(folder):
         assert read_json(folder / "a.json") == {"a": 1}
+
+
+def test_a_look_at_a_folder_does_not_refuse_who_wants_it(tmp_path):
+    """Such as `awcl study status`, in the same instant."""
+    (tmp_path / "LEASE").touch()
+    with open(tmp_path / "LEASE") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.3, fcntl.flock, (look, fcntl.LOCK_UN)).start()
+        with only_driver(tmp_path):
+            assert is_held(tmp_path)
 
 
 def test_a_driver_that_lost_its_lease_is_interrupted_and_touches_nothing(bucket, monkeypatch):
