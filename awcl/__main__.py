@@ -245,7 +245,7 @@ def _config_flags(command: argparse.ArgumentParser, kind: type[Config]) -> None:
     """A flag for each field of a configuration, by its dotted name."""
     group = command.add_argument_group(f"{kind.__doc__.splitlines()[0]}")
     for name, field in _fields(kind):
-        default = "" if field.default in ({}, None) else f" ({field.default})"
+        default = "" if field.default in ({}, [], None) else f" ({field.default})"
         text = f"{field.description or ''}{default}".replace("%", "%%").strip()
         group.add_argument(f"--{name}", dest=f"config:{name}", metavar="X", help=text)
 

@@ -20,6 +20,8 @@ from PIL import Image
 from awcl import commands
 from awcl.__main__ import main
 from awcl.commands import studies
+from awcl.commands.shared import configured
+from awcl.config import TrialConfig
 from awcl.data import videos
 from awcl.data.pack import FramePack
 from awcl.data.table import FrameTable
@@ -649,6 +651,13 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
 def test_every_command_has_help_with_an_example(awcl, command):
     told = awcl(*command.split(), "--help")
     assert told.code == 0 and f"example:\n  awcl {command} " in told.out
+
+
+def test_help_shows_defaults_but_no_empty_ones_and_lists_come_by_their_flag(awcl):
+    told = awcl("pretrain", "--help").out
+    assert "(0.1)" in told and "([])" not in told and "({})" not in told
+    options = argparse.Namespace(**{"config:anatomy.held_out": "LVOT,4CH"})
+    assert configured(TrialConfig, options).anatomy.held_out == ["4CH", "LVOT"]
 
 
 def test_a_relative_database_is_the_one_in_this_folder(tmp_path, monkeypatch):

@@ -3,6 +3,9 @@
 import importlib
 import importlib.util
 import pkgutil
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,12 +19,10 @@ def load(name: str) -> Study:
     """NAME is a file, or a recipe in ./studies, or one that is installed with the program."""
     for path in (Path(name), Path("studies") / f"{name}.py"):
         if path.suffix == ".py" and path.is_file():
-            spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
-            module = importlib.util.module_from_spec(spec)
-            try:
+            with _told(str(path)):
+                spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+                module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
-            except (SyntaxError, ImportError) as error:
-                raise InputError(f"study {path}: {error}") from error
             break
     else:
         known = _installed()
@@ -32,10 +33,30 @@ def load(name: str) -> Study:
         module = importlib.import_module(f"studies.{name}")
     if not callable(getattr(module, "study", None)):
         raise InputError(f"study {name}: {module.__file__} defines no function study()")
+    with _told(str(module.__file__)):
+        made = module.study()
+    if not isinstance(made, Study):
+        raise InputError(
+            f"study {name}: study() in {module.__file__} returns {type(made).__name__}, no Study"
+        )
+    return made
+
+
+@contextmanager
+def _told(file: str) -> Iterator[None]:
+    """What a recipe raises becomes a line: it is written by users, and may raise anything."""
     try:
-        return module.study()
+        yield
     except ValidationError as error:
-        raise InputError(f"study {name}: {first_error(error)}") from error
+        raise InputError(f"study {file}: {first_error(error)}") from error
+    except InputError as error:
+        raise InputError(f"study {file}: {error}") from error
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [at.lineno for at in frames if Path(at.filename) == Path(file).absolute()]
+        where = f"{file}, line {lines[-1]}" if lines else file
+        reason = " ".join([f"{type(error).__name__}:", *str(error).split()])
+        raise InputError(f"study {where}: {reason}") from error
 
 
 def _installed() -> list[str]:

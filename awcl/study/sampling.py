@@ -87,9 +87,14 @@ def check(axes: Axes, sampler: Sampler, samples: int) -> None:
         raise ValueError(f"sampler {sampler!r} draws from axes; there are none")
 
 
+def is_point(axes: Axes, point: Point) -> bool:
+    """Whether a point has one value of each axis, and nothing else."""
+    return set(point) == set(axes) and all(point[name] in axis for name, axis in axes.items())
+
+
 def check_point(axes: Axes, point: Point) -> None:
     """Raises ValueError for a point that has not one value of each axis."""
-    if set(point) != set(axes) or not all(point[name] in axis for name, axis in axes.items()):
+    if not is_point(axes, point):
         raise ValueError(f"point {point} has not one value of each axis")
 
 

@@ -179,8 +179,15 @@ def stored_study(definition: dict[str, Any]) -> Study:
 
 
 def with_stored_points(study: Study, definition: dict[str, Any]) -> Study:
-    """The study with the points that STUDY.json has beside the recipe's."""
+    """The study with the points that STUDY.json has beside the recipe's.
+
+    Raises InputError, with the difference, where the axes have changed so that these are none.
+    """
     stored = stored_study(definition)
+    there = [*stored.proposed, *stored.confirmed]
+    if not all(sampling.is_point(study.axes, point) for point in there):
+        old, new = (made.model_dump(mode="json")["axes"] for made in (stored, study))
+        raise _other_definition(study.name, _differences("axes", old, new))
     lists = {
         "proposed": _joined(stored.proposed, study.proposed),
         "confirmed": _joined(stored.confirmed, study.confirmed),
@@ -214,11 +221,15 @@ def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
         if accepted.get(name) != wanted.get(name):
             differences += _differences(name, accepted.get(name), wanted.get(name))
     if differences:
-        shown = "; ".join(differences[:5])
-        raise InputError(
-            f"study {wanted['name']!r} is stored with another definition: {shown}. "
-            "Run it under another name (--as NEWNAME)"
-        )
+        raise _other_definition(wanted["name"], differences)
+
+
+def _other_definition(name: str, differences: list[str]) -> InputError:
+    shown = "; ".join(differences[:5])
+    return InputError(
+        f"study {name!r} is stored with another definition: {shown}. "
+        "Run it under another name (--as NEWNAME)"
+    )
 
 
 def _keeps_trials(old: Study, new: Study) -> bool:
@@ -227,9 +238,13 @@ def _keeps_trials(old: Study, new: Study) -> bool:
     return kept and set(old.axes) == set(new.axes)
 
 
+ABSENT = object()
+
+
 def _differences(name: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted({*old, *new})
-        pairs = [(f"{name}.{key}", old.get(key), new.get(key)) for key in keys]
+        pairs = [(f"{name}.{key}", old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys]
         return [line for pair in pairs if pair[1] != pair[2] for line in _differences(*pair)]
-    return [f"{name} was {old!r}, now {new!r}"]
+    before, now = ("not there" if value is ABSENT else repr(value) for value in (old, new))
+    return [f"{name} was {before}, now {now}"]

@@ -68,3 +68,27 @@ def test_a_recipe_with_a_mistake_is_told_in_one_line(tmp_path, name, axes, said)
     with pytest.raises(InputError, match=said) as caught:
         recipes.load(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def study():\n    return 1 / 0\n", "mine.py, line 2: ZeroDivisionError: division by"),
+        ("def study():\n    return {}['a']\n", "mine.py, line 2: KeyError: 'a'"),
+        ("raise ValueError('one\\ntwo')\n", "mine.py, line 1: ValueError: one two"),
+        ("import no_such_module\n", "mine.py, line 1: ModuleNotFoundError: No module named"),
+        ("def study(:\n", "mine.py: SyntaxError: invalid syntax (mine.py, line 1)"),
+        ("def study(name):\n    return name\n", "mine.py: TypeError: study() missing 1 required"),
+        ("def study():\n    return 3\n", "mine.py returns int, no Study"),
+        (
+            "from awcl.errors import InputError\ndef study():\n    raise InputError('no')\n",
+            "mine.py: no",
+        ),
+    ],
+)
+def test_whatever_a_recipe_raises_or_returns_is_told_in_one_line(tmp_path, code, said):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(InputError) as caught:
+        recipes.load(str(tmp_path / "mine.py"))
+    message = str(caught.value)
+    assert message.startswith("study ") and said in message and "\n" not in message

@@ -288,7 +288,11 @@ def test_a_search_may_gain_trials(before, values):
             {"seeds": [1, 0]},
             "seeds was [0, 1], now [1, 0]",
         ),
-        (FIRST, {"axes": {**FIRST["axes"], "pretrain.lr": [0.001]}}, "axes.pretrain.lr was None"),
+        (
+            FIRST,
+            {"axes": {**FIRST["axes"], "pretrain.lr": [0.001]}},
+            "axes.pretrain.lr was not there, now [0.001]",
+        ),
     ],
 )
 def test_a_search_that_would_lose_a_trial_is_refused_with_the_difference(before, values, said):
@@ -313,6 +317,27 @@ def test_points_that_are_stored_belong_to_the_study_that_a_recipe_gives():
 
 
 @pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        (
+            {"anatomy.ratio": [0, 0.5, 1], "pretrain.lr": TEMPERATURES},
+            r"axes\.pretrain\.lr was not there, now \{.*temperature was \{.*now not there\. Run it",
+        ),
+        (
+            {"anatomy.ratio": [0, 0.5, 1], "pretrain.temperature": {**TEMPERATURES, "high": 0.06}},
+            r"axes\.pretrain\.temperature\.high was 1\.0, now 0\.06\. Run it",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["proposed", "confirmed"])
+def test_points_that_are_stored_and_are_none_of_other_axes_are_told_by_the_axes(axes, said, kind):
+    seeds = {"seeds": [0, 1], "confirm": 1}
+    there = stored(study(**SEARCH, **seeds, **{kind: [POINT]}))
+    with pytest.raises(InputError, match=f"another definition: {said}"):
+        with_stored_points(study(**{**SEARCH, **seeds, "axes": axes}), there)
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         (
@@ -322,7 +347,7 @@ def test_points_that_are_stored_belong_to_the_study_that_a_recipe_gives():
         ({"axes": {"anatomy.ratio": [0]}}, "axes.anatomy.ratio was [0, 1], now [0]"),
         (
             {"axes": {"anatomy.ratio": [0, 1], "pretrain.lr": [0.1]}},
-            "axes.pretrain.lr was None, now [0.1]",
+            "axes.pretrain.lr was not there, now [0.1]",
         ),
         ({"seeds": [1]}, "seeds was [0], now [1]"),
         ({"tasks": []}, "tasks was [{'task': 'planes'"),
