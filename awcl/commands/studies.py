@@ -75,11 +75,12 @@ def study_sync(options: argparse.Namespace) -> int:
     from awcl.tracking import Tracker
 
     folder = _stored_study(options)
-    tracker = Tracker(_tracking(options), folder)
+    tracker = Tracker(_tracking(options), folder, goes_on=False)
     with folder.only_driver():  # one writer
         folder.catch_up()
         tracker.sync()
     if tracker.failed:
+        print(f"awcl: MLflow at {tracker.uri}: {tracker.failed}", file=sys.stderr)
         return FAILED
     print(f"{tracker.study.path} -> {tracker.uri}")
     return 0
@@ -110,7 +111,7 @@ def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
     from awcl.taxonomy import Taxonomy
     from awcl.tracking import Tracker
 
-    storage = storage_folder(options.storage)
+    storage, uri = storage_folder(options.storage), _tracking(options)
     if options.frames:
         frames = Path(options.frames)
     else:
@@ -121,7 +122,7 @@ def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
     packs_folder = Path(options.packs) if options.packs else None
     made = plan.make_plan(study, frames, storage, packs_folder)
     tell_failed(made.trials[0].pack)
-    return made, Tracker(_tracking(options), made.folder)
+    return made, Tracker(uri, made.folder)
 
 
 def _stored_study(options: argparse.Namespace) -> Any:
@@ -156,7 +157,9 @@ def _program(name: str) -> str:
 
 
 def _tracking(options: argparse.Namespace) -> str:
+    from awcl.tracking.client import checked
+
     beside = "results" if "://" in options.storage else options.storage
-    given = options.tracking or f"sqlite:///{Path(beside) / 'mlflow.db'}"
+    given = checked(options.tracking or f"sqlite:///{Path(beside) / 'mlflow.db'}")
     kind, _, file = given.partition("sqlite:///")  # a relative file would be another one elsewhere
     return given if kind or not file else f"sqlite:///{Path(file).absolute()}"

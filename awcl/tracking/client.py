@@ -3,18 +3,24 @@
 import fcntl
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+from awcl.errors import InputError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # clinical machines speak to no one
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its own default waits 4 minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs"}
+FORMS = "sqlite:///FILE, http://HOST:PORT, postgresql://USER@HOST/DATABASE, databricks://PROFILE"
+LONGEST = 150  # characters of a reason
 
 
 @cache
@@ -62,9 +68,35 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def checked(uri: str) -> str:
+    """The URI itself. Raises InputError for one that MLflow can never write to."""
+    scheme, colon, where = uri.partition(":")
+    scheme, file = scheme.partition("+")[0], sqlite_file(uri)  # a database's may name its driver
+    if scheme in ("http", "https", "sqlite"):
+        works = where.strip("/") != "" and not (file and file.is_dir())
+    elif scheme == "file" or (not colon and scheme != "databricks"):
+        # a folder: MLflow refuses it unless it is told not to
+        works = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
+    else:
+        of_plugins = {found.name for found in entry_points(group="mlflow.tracking_store")}
+        works = scheme in {"databricks", "mssql", "mysql", "postgresql", *of_plugins}
+    if not works:
+        raise InputError(f"--tracking {uri}: MLflow cannot write there; give {FORMS}")
+    return uri
+
+
 def reason(error: Exception) -> str:
-    """In one line what MLflow, a driver or a network says."""
-    lines = str(error).splitlines()
+    """In one short line what MLflow, a driver or a network says."""
+    if "(Caused by " in str(error):  # urllib3's of the network, wrapped three times
+        cause: BaseException = error
+        while deeper := cause.__cause__ or cause.__context__:
+            cause = deeper
+        said = str(cause.args[-1] if cause.args else cause)
+        said = said[:1].lower() + said[1:]
+    else:
+        said = str(error)
     # SQLAlchemy may put a hint for its programmers first
-    told = [line for line in lines if line and not line.startswith("(raised as a result of")]
-    return told[0] if told else type(error).__name__
+    lines = [line for line in said.splitlines() if not line.startswith("(raised as a result of")]
+    told = next((line for line in lines if line), type(error).__name__)
+    sentence = re.split(r"\. (?=[A-Z])", told)[0].removesuffix(".")
+    return sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 4]} ..."

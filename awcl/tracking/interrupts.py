@@ -1,27 +1,53 @@
 """Ctrl-C and SIGTERM that wait for the end of what must not be cut off."""
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+HEARD = "interrupt heard: MLflow is written to the end first; Ctrl-C once more ends it at once"
 
 
-@contextmanager
-def held_back() -> Iterator[None]:
-    """A signal that comes during the block is answered at its end.
+def to_its_end(do: Callable[[], None]) -> None:
+    """Calls `do`. A signal meanwhile is told, and answered at its end, also where it fails.
 
-    Python answers signals in the main thread; in any other there is nothing to hold back.
+    A second Ctrl-C is answered at once; what `do` still does then ends with the process. It is
+    called in a thread, because Python answers no signal while SQLite waits for a lock. Signals are
+    answered in the main thread; in any other there is nothing to hold back.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        do()
         return
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
+
+    def hear(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) == 1:
+            print(f"awcl: {HEARD}", file=sys.stderr, flush=True)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, hear) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        _in_a_thread(do).result()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
+        if came:  # it wins over what `do` raised
+            signal.raise_signal(came[0])
+
+
+def _in_a_thread(do: Callable[[], None]) -> Future:
+    """What `do` comes to. The thread holds up no end of the process."""
+    ended: Future = Future()
+
+    def work() -> None:
+        try:
+            ended.set_result(do())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            ended.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return ended

@@ -130,6 +130,9 @@ def _held(run: Any) -> Held:
 def _experiment(client: Any, uri: str, study: StudyFolder, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if found.lifecycle_stage == "deleted":  # in the UI; it can be restored, with all its runs
+            client.restore_experiment(found.experiment_id)
+            print(f"mlflow: the experiment {name} was deleted there, and is restored", flush=True)
         return found.experiment_id
     location = None  # a server's own
     if not uri.startswith("http"):

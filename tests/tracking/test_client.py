@@ -1,13 +1,16 @@
-"""A SQLite database for MLflow is made once and in the mode that its disk allows."""
+"""Which URIs are let through, how a database is made, and how short what fails is told."""
 
+import re
 import sqlite3
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
-from awcl.tracking.client import on_local_disk, sqlite_file
+from awcl.errors import InputError
+from awcl.tracking.client import checked, connect, on_local_disk, reason, sqlite_file
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -46,6 +49,64 @@ def test_where_the_system_does_not_tell_it_is_not_taken_for_local(tmp_path):
 def test_the_file_of_a_uri():
     assert sqlite_file("sqlite:////data/mlflow.db") == Path("/data/mlflow.db")
     assert sqlite_file("postgresql://host/db") is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["foo", "results/mlruns", "file:///data/mlruns", "ftq://nowhere", "http://", "https:", "uc",
+     "sqlite:", "sqlite://", "sqlite:///", "sqlite:////", "sqlite:///folder"],
+)  # fmt: skip
+def test_what_mlflow_can_never_write_to_is_refused(tmp_path, monkeypatch, uri):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    with pytest.raises(
+        InputError, match=r"--tracking .*: MLflow cannot .*; give sqlite:///FILE, h"
+    ):
+        checked(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://127.0.0.1:5000", "https://host/mlflow", "sqlite:///mlflow.db", "sqlite:////a/b.db",
+     "sqlite+pysqlite:///a.db", "postgresql://h/db", "mysql+pymysql://u:p@h/db", "mssql://h/db",
+     "databricks", "databricks://profile"],
+)  # fmt: skip
+def test_what_may_work_is_let_through(uri):
+    assert checked(uri) == uri
+
+
+def test_folders_and_plugins_are_let_through_where_mlflow_takes_them(monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert checked("results/mlruns") and checked("file:///data/mlruns")
+    plugin = EntryPoint("oci", "oci:Store", "mlflow.tracking_store")
+    monkeypatch.setattr("awcl.tracking.client.entry_points", lambda group: [plugin])
+    assert checked("oci://bucket")
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("127.0.0.1:9", "connection refused"),
+        ("nowhere.invalid", "(name or service not known|temporary failure in name resolution)"),
+    ],
+)
+def test_what_fails_in_the_network_is_told_without_what_wraps_it(monkeypatch, server, said):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Exception, match="Caused by") as caught:
+        connect(f"http://{server}")
+    assert re.fullmatch(said, reason(caught.value))
+
+
+def test_a_reason_is_the_first_sentence_of_the_first_line_and_short():
+    hint = "(raised as a result of Query-invoked autoflush; consider using a session)\n"
+    assert reason(OSError(f"{hint}(sqlite3.OperationalError) database is locked\n[SQL: ...]")) == (
+        "(sqlite3.OperationalError) database is locked"
+    )
+    assert reason(OSError("No 'x' (e.g. y, v. 3.1) here. Please do z. See https://w.")) == (
+        "No 'x' (e.g. y, v. 3.1) here"
+    )
+    assert reason(ValueError()) == "ValueError"
+    assert len(reason(ValueError("word " * 1000))) == 150
 
 
 @pytest.mark.slow
