@@ -14,7 +14,7 @@ from typing import Any
 from awcl.errors import InputError
 from awcl.records import StudyFolder, TrialFolder
 from awcl.tracking.client import reason
-from awcl.tracking.interrupts import held_back
+from awcl.tracking.interrupts import to_its_end
 from awcl.tracking.projection import of_study, of_trial
 from awcl.tracking.runs import Runs
 
@@ -31,12 +31,13 @@ def _warns(method: Callable) -> Callable:
         except InputError:  # of our own storage
             raise
         except Exception as error:  # noqa: BLE001 - any server, driver or network may be behind it
-            self.failed, self._again, self._runs = True, time.monotonic() + PAUSE, None
-            warnings.warn(
-                f"MLflow at {self.uri}: {reason(error)}; the study goes on, "
-                "`awcl study sync` catches up",
-                stacklevel=2,
-            )
+            self.failed, self._again, self._runs = reason(error), time.monotonic() + PAUSE, None
+            if self.goes_on:
+                warnings.warn(
+                    f"MLflow at {self.uri}: {self.failed}; the study goes on, "
+                    "`awcl study sync` catches up",
+                    stacklevel=2,
+                )
 
     return guarded
 
@@ -45,12 +46,13 @@ class Tracker:
     """Writes one study to one MLflow server or database.
 
     uri: an MLflow tracking URI; artifacts of a SQLite store lie beside the database.
-    failed: whether MLflow may lack something of what it was given.
+    goes_on: a study runs meanwhile, so that what fails is a warning of its own.
+    failed: why MLflow may lack something of what it was given, or ''.
     """
 
-    def __init__(self, uri: str, study: StudyFolder):
-        self.uri, self.study = uri, study
-        self.failed, self._again = False, 0.0
+    def __init__(self, uri: str, study: StudyFolder, goes_on: bool = True):
+        self.uri, self.study, self.goes_on = uri, study, goes_on
+        self.failed, self._again = "", 0.0
         self._runs: Runs | None = None  # None: to be read anew
         self._owed: dict[str, TrialFolder] = {}
 
@@ -60,13 +62,9 @@ class Tracker:
 
         Ctrl-C waits for its end: it would leave runs in MLflow that seem to go on.
         """
-        with held_back():
-            self._runs = Runs(self.uri, self.study)  # a call that was cut off may have got through
-            self._runs.write(of_study(self.study, running=False))
-            for trial in self.study.trials():
-                self._write(trial, running=False)
+        to_its_end(self._write_all)
         self._owed.clear()
-        self.failed = False
+        self.failed = ""
 
     @_warns
     def start(self) -> None:
@@ -85,6 +83,12 @@ class Tracker:
         for key, owed in list(self._owed.items()):
             self._write(owed, running=True)
             del self._owed[key]
+
+    def _write_all(self) -> None:
+        self._runs = Runs(self.uri, self.study)  # a call that was cut off may have got through
+        self._runs.write(of_study(self.study, running=False))
+        for trial in self.study.trials():
+            self._write(trial, running=False)
 
     def _open(self) -> None:
         if self._runs is None:
