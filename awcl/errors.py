@@ -15,6 +15,10 @@ class NotFiniteError(InputError):
     """The loss of a run is not finite; training again would end there again."""
 
 
+class EvaluationError(InputError):
+    """Evaluations of a study failed; all else of it is done and stored."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean ...?' where a known name or two are near, else nothing."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)

@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import signal
+import sys
 import warnings
 from collections import namedtuple
 from pathlib import Path
@@ -17,7 +18,8 @@ import timm
 import torch
 from PIL import Image
 
-from awcl import commands
+from awcl import commands, records
+from awcl import study as study_package
 from awcl.__main__ import main
 from awcl.commands import studies
 from awcl.commands.shared import configured
@@ -25,14 +27,17 @@ from awcl.config import TrialConfig
 from awcl.data import videos
 from awcl.data.pack import FramePack
 from awcl.data.table import FrameTable
+from awcl.downstream.evaluation import write_evaluation
 from awcl.downstream.features import weights_digest
 from awcl.encoder import Encoder, features
 from awcl.records import StudyFolder, newest_checkpoint
+from awcl.study import plan, recipes
 from awcl.study.space import Study, expand
 from awcl.taxonomy import Taxonomy
 from awcl.weights import find_encoder
 
 Told = namedtuple("Told", "code out err")
+Own = namedtuple("Own", "given plan")
 SMALL = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8}
 
 
@@ -601,11 +606,99 @@ def test_a_study_that_is_none_or_has_no_frames_is_refused(awcl, tmp_path, monkey
     refused(awcl("study", "run", "plane"), "study 'plane': no such file and no recipe; there is ")
     refused(awcl("study", "run", "planes"), "--frames FRAMES.parquet is needed")
     refused(awcl("study", "run", "planes", "--as", "../up"), "--as: name '../up'")
+    refused(awcl("study", "run", "planes", "--as", ""), "--as: name '': String should match")
     refused(awcl("study", "status", "planes"), "results/planes: no study is stored here")
     refused(awcl("study", "sync", "planes"), "no study is stored here")
     refused(awcl("study", "propose", "planes", 2), "no study is stored here")
     refused(awcl("study", "register", "planes"), "no study is stored here")
     assert files(tmp_path) == set()
+
+
+RECIPE = """
+from awcl.config import TrialConfig, with_values
+from awcl.study.space import Study
+
+def study():
+    values = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8}
+    return Study(name="own", base=with_values(TrialConfig(), values, "test"), tasks=["planes"])
+"""
+
+
+@pytest.fixture
+def own(frames, packs, tmp_path) -> Own:
+    """A study of one trial; its folder is in tmp_path / "results"."""
+    (tmp_path / "own.py").write_text(RECIPE)
+    storage = ("--storage", tmp_path / "results")
+    given = (tmp_path / "own.py", "--frames", frames, "--packs", packs, *storage)
+    return Own(
+        given, plan.make_plan(recipes.load(str(given[0])), frames, tmp_path / "results", packs)
+    )
+
+
+def ended(own: Own, judged: bool) -> None:
+    """The study's trial as finished."""
+    with plan.held(own.plan):
+        [trial] = own.plan.trials
+    checkpoint = trial.folder.train / "epoch_0001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / records.ENCODER).write_bytes(b"weights")
+    records.mark_complete(checkpoint)
+    trial.folder.append_history({"epoch": 1, "time": 1.0, "val/proxy": 0.5})
+    trial.folder.write_done("finished", epoch=1)
+    for evaluation in own.plan.missing_evaluations() if judged else ():
+        result = {"name": "planes", "epoch": 1, "metrics": {}}
+        settings = {"settings": evaluation.settings.model_dump(mode="json")}
+        write_evaluation(evaluation.folder, {**result, **settings}, pd.DataFrame({"a": [1]}))
+
+
+def test_nothing_to_evaluate_is_said_before_ray_is_there(awcl, own, tmp_path, monkeypatch):
+    monkeypatch.delattr(study_package, "executor", raising=False)
+    monkeypatch.setitem(sys.modules, "awcl.study.executor", None)  # to import it fails
+    refused(awcl("study", "evaluate", *own.given), "results/own: no study is stored here; run it")
+    assert not (tmp_path / "results" / "own").exists()
+    with plan.held(own.plan):
+        pass
+    refused(awcl("study", "evaluate", *own.given), "study own: nothing to evaluate, no trial has")
+    ended(own, judged=True)
+    told = awcl("study", "evaluate", *own.given)
+    assert told.code == 0 and told.err == ""
+    assert "nothing to evaluate: every task has judged every trial that has ended\n" in told.out
+    assert not (tmp_path / "results" / "mlflow.db").exists()
+
+
+def test_an_evaluation_that_fails_is_told_after_the_table(awcl, own, monkeypatch):
+    from awcl.study import evaluating, executor
+
+    def fails(*_) -> None:
+        evaluations = object.__new__(evaluating.Evaluations)
+        evaluations.failed = ["planes of k: no memory"]
+        evaluations.tell_failed()
+
+    ended(own, judged=False)
+    monkeypatch.setattr(executor, "evaluate", fails)
+    told = awcl("study", "evaluate", *own.given)
+    assert told.code == 1 and "finished, by val/proxy (1)" in told.out
+    assert told.err == (
+        "awcl: 1 evaluation failed; the first, planes of k: no memory; "
+        "`awcl study evaluate` tries again\n"
+    )
+
+
+def test_a_damaged_record_of_a_trial_is_written_anew_once_it_is_removed(own):
+    [trial] = own.plan.trials
+    with plan.held(own.plan):
+        file, before = trial.folder.path / "TRIAL.json", trial.folder.about
+    file.unlink()
+    with plan.held(own.plan):
+        assert trial.folder.about == before
+
+
+def test_times_are_wrapped_between_stages():
+    summary = ", ".join([*(f"stage{number} 1 min 11 s" for number in range(9)), "total 3 h 5 min"])
+    first, *others = lines = studies._times(summary).splitlines()
+    assert first.startswith("times    stage0 1 min 11 s, ") and max(map(len, lines)) <= 100
+    assert others and all(line.startswith(" " * 9 + "stage") for line in others)
+    assert " ".join(line.strip() for line in lines) == f"times    {summary}"
 
 
 def test_proposals_are_appended_and_shown_as_a_table(awcl, tmp_path):
@@ -640,7 +733,7 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
     uri = f"sqlite:///{tmp_path / 'broken.db'}"
     told = awcl("study", "sync", "s", "--storage", tmp_path, "--tracking", uri)
     assert told.code == 1 and told.out == ""
-    assert told.err.startswith(f"awcl: warning: MLflow at {uri}: ")
+    assert told.err.startswith(f"awcl: MLflow at {uri}: ")
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import argparse
 import shlex
 import shutil
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from awcl.commands.shared import tell_failed
 from awcl.config import with_values
-from awcl.errors import InputError
+from awcl.errors import EvaluationError, InputError
 
 FAILED = 1
 
@@ -28,25 +30,46 @@ def study_run(options: argparse.Namespace) -> int:
             return 0
         stages.begin("ray")
         from awcl.study import executor  # seconds, so after what can be refused
-        from awcl.study.plan import held
 
-        with held(plan), stages.stored(plan.folder):
-            executor.execute(plan, tracker, stages)
-    return _tell_study(plan, tracker, stages)
+        failed = _carried_out(executor.execute, plan, tracker, stages)
+    return _tell_study(plan, tracker, stages, failed)
 
 
 def study_evaluate(options: argparse.Namespace) -> int:
     from awcl.study.stages import Stages
 
     with Stages() as stages:
-        plan, tracker = _study(options, stages)
-        stages.begin("ray")
-        from awcl.study import executor
-        from awcl.study.plan import held
+        plan, tracker = _study(options, stages, stored=True)
+        failed = _carried_out(_evaluate, plan, tracker, stages)
+    return _tell_study(plan, tracker, stages, failed)
 
+
+def _evaluate(plan: Any, tracker: Any, stages: Any) -> None:
+    """Evaluates what is missing; starts Ray only where something is."""
+    if next(plan.missing_evaluations(), None) is None and not plan.lost:
+        if not {"finished", "stopped"} & {trial.folder.outcome for trial in plan.trials}:
+            raise InputError(
+                f"study {plan.study.name}: nothing to evaluate, no trial has ended; "
+                "`awcl study run` trains them"
+            )
+        print("nothing to evaluate: every task has judged every trial that has ended")
+        return
+    stages.begin("ray")
+    from awcl.study import executor
+
+    executor.evaluate(plan, tracker, stages)
+
+
+def _carried_out(work: Callable, plan: Any, tracker: Any, stages: Any) -> str:
+    """Does the work in the study's folder; returns what to say of evaluations that failed."""
+    from awcl.study.plan import held
+
+    try:
         with held(plan), stages.stored(plan.folder):
-            executor.evaluate(plan, tracker, stages)
-    return _tell_study(plan, tracker, stages)
+            work(plan, tracker, stages)
+    except EvaluationError as error:
+        return str(error)
+    return ""
 
 
 def study_status(options: argparse.Namespace) -> int:
@@ -97,12 +120,15 @@ def study_register(options: argparse.Namespace) -> int:
     return 0
 
 
-def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
-    """The plan of a study and its tracker; its frames are made where none are given."""
+def _study(options: argparse.Namespace, stages: Any, stored: bool = False) -> tuple[Any, Any]:
+    """The plan of a study and its tracker; its frames are made where none are given.
+
+    stored: only of a study that was run before.
+    """
     from awcl.study import recipes
 
     study = recipes.load(options.name)
-    if options.rename:
+    if options.rename is not None:
         study = with_values(study, {"name": options.rename}, "--as")
     if not options.frames and study.phantom is None:
         raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
@@ -112,6 +138,8 @@ def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
     from awcl.tracking import Tracker
 
     storage, uri = storage_folder(options.storage), _tracking(options)
+    if stored:
+        _found(storage / study.name)
     if options.frames:
         frames = Path(options.frames)
     else:
@@ -127,24 +155,43 @@ def _study(options: argparse.Namespace, stages: Any) -> tuple[Any, Any]:
 
 def _stored_study(options: argparse.Namespace) -> Any:
     from awcl.files import storage_folder
-    from awcl.records import StudyFolder
     from awcl.study import recipes
 
     name = recipes.load(options.name).name if options.name.endswith(".py") else options.name
-    folder = StudyFolder(storage_folder(options.storage) / name)
+    return _found(storage_folder(options.storage) / name)
+
+
+def _found(path: Any) -> Any:
+    """The study in a folder. Raises InputError where none is stored there."""
+    from awcl.records import StudyFolder
+
+    folder = StudyFolder(path)
     if folder.definition is None:
-        raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
+        raise InputError(f"{path}: no study is stored here; run it, or give --storage")
     return folder
 
 
-def _tell_study(plan: Any, tracker: Any, stages: Any) -> int:
+def _tell_study(plan: Any, tracker: Any, stages: Any, failed: str) -> int:
+    """The table of a study, and last what failed."""
     from awcl.study.table import render
 
     print(f"\n{render(plan.folder)}\n")
-    print(f"times    {stages.summary()}")
+    print(_times(stages.summary()))
     print(f"storage  {plan.folder.path}")
     print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
-    return FAILED if "failed" in {trial.outcome for trial in plan.folder.trials()} else 0
+    if failed:
+        print(f"awcl: {failed}", file=sys.stderr)
+    outcomes = {trial.outcome for trial in plan.folder.trials()}
+    return FAILED if failed or "failed" in outcomes else 0
+
+
+def _times(summary: str) -> str:
+    """Within the table's width; a line never ends between a stage and its time."""
+    from awcl.study.table import WIDTH
+
+    parts = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in summary.split(", "))
+    lines = textwrap.fill(parts, WIDTH, initial_indent="times    ", subsequent_indent=" " * 9)
+    return lines.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _program(name: str) -> str:

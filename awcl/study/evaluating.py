@@ -4,7 +4,7 @@ import time
 
 import ray
 
-from awcl.errors import InputError
+from awcl.errors import EvaluationError
 from awcl.study import worker
 from awcl.study.plan import Evaluation, Plan, Trial
 from awcl.study.progress import Progress
@@ -77,9 +77,13 @@ class Evaluations:
             self.collect(seconds=1)
 
     def tell_failed(self) -> None:
-        """Raises InputError where an evaluation failed."""
+        """Raises EvaluationError where an evaluation failed."""
         if self.failed:
-            raise InputError(f"{len(self.failed)} evaluations failed; the first, {self.failed[0]}")
+            plural = "s" * (len(self.failed) > 1)
+            raise EvaluationError(
+                f"{len(self.failed)} evaluation{plural} failed; the first, {self.failed[0]}; "
+                "`awcl study evaluate` tries again"
+            )
 
     def _of(self, trial: Trial) -> list[Evaluation]:
         return [e for e in self._running.values() if e.trial.key == trial.key]

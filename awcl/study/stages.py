@@ -62,8 +62,9 @@ class Stages:
                 )
 
     def summary(self) -> str:
-        """Where the time went, in one line."""
-        parts = [f"{name} {duration(value)}" for name, value in self.seconds.items()]
+        """Where the time went, in one line; what took less than a second is not told of."""
+        told = {name: value for name, value in self.seconds.items() if value >= 1}
+        parts = [f"{name} {duration(value)}" for name, value in told.items()]
         return ", ".join([*parts, f"total {duration(sum(self.seconds.values()))}"])
 
     def _enter(self, name: str, status: Callable[[], str]) -> None:

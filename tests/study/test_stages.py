@@ -27,10 +27,12 @@ def test_a_stage_lasts_until_the_next_and_may_come_again(clock, capsys):
     clock.now += 70
     run.begin("ray")
     clock.now += 2
+    run.begin("mlflow")
+    clock.now += 0.5
     run.begin("pack")
     clock.now += 1
     run.begin("end")
-    assert run.seconds == {"start": 5, "pack": 71, "ray": 2}
+    assert run.seconds == {"start": 5, "pack": 71, "ray": 2, "mlflow": 0.5}
     assert capsys.readouterr().out == "pack: 48 frames\n"
     assert run.summary() == "start 5 s, pack 1 min 11 s, ray 2 s, total 1 min 18 s"
 
