@@ -18,6 +18,8 @@ class Pretrained(Config):
     where: Where = {}
     """Frames of train that were pre-trained on."""
     seed: int = Field(0, ge=0)
+    elsewhere: bool = False
+    """It read none of these frames: an encoder that is untrained, or comes from other images."""
 
     @classmethod
     def of(cls, config: TrialConfig) -> "Pretrained":
@@ -28,8 +30,12 @@ class Pretrained(Config):
         return cls(anatomy=anatomy, where=config.data.pretrain_where, seed=config.seed)
 
     def rows(self, pack: FramePack) -> np.ndarray:
-        """Rows of the frames that were pre-trained on."""
+        """Rows of the frames that were pre-trained on, or, elsewhere, that would have been."""
         return rows_where(pack.frames, {**self.where, "split": "train"})
+
+    def seen(self, pack: FramePack) -> np.ndarray:
+        """Rows of the frames that the encoder has seen."""
+        return np.zeros(0, np.int64) if self.elsewhere else self.rows(pack)
 
     def labelled(self, pack: FramePack, taxonomy: Taxonomy) -> np.ndarray:
         """Rows of the frames whose label it used."""

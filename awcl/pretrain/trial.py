@@ -37,12 +37,15 @@ def about(config: TrialConfig, pack: FramePack) -> dict[str, Any]:
 def told(settings: tasks.TaskSettings, what: str, pack: FramePack) -> tasks.TaskSettings:
     """The settings of a task with which anatomy labels pre-training used, as far as is known.
 
-    what: an encoder as the command line names it. 'random' and 'imagenet' used none. A run's folder
-    or a checkpoint in it has the run's TRIAL.json; that counts where it was trained on this pack.
+    what: an encoder as the command line names it. 'random' and 'imagenet' used none, and saw none
+    of these frames. A run's folder or a checkpoint in it has the run's TRIAL.json; that counts
+    where it was trained on this pack.
     """
     if what in ("random", "imagenet"):
         config = with_values(TrialConfig(), {"pretrain.positives": "self"}, what)
-        return tasks.for_trial(settings, canonical(config))
+        settings = tasks.for_trial(settings, canonical(config))
+        elsewhere = settings.pretrained.model_copy(update={"elsewhere": True})
+        return settings.model_copy(update={"pretrained": elsewhere})
     path = Path(what).absolute()
     for folder in (path, *path.parents[:3]):  # a study's: KEY/train/LAUNCH/epoch_0007
         found = read_json_if_there(folder / "TRIAL.json")

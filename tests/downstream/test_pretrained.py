@@ -83,3 +83,5 @@ def test_on_other_frames_or_without_a_run_nothing_is_known(run, repack, tmp_path
 def test_what_was_not_trained_here_used_no_label_of_an_anatomy(tiny_pack, taxonomy, what):
     found = told(tasks.settings("planes"), what, tiny_pack).pretrained
     assert found.anatomy.ratio == 0 and len(found.labelled(tiny_pack, taxonomy)) == 0
+    assert len(found.seen(tiny_pack)) == 0, "it has seen no frame of any domain"
+    assert len(found.rows(tiny_pack)) > 0

@@ -81,7 +81,7 @@ class Task:
             if "in_domain" in problems:
                 yield from self._drops(crossing, predicted)
             if self.settings.pretrained is not None:
-                seen = self.settings.pretrained.rows(self.pack)
+                seen = self.settings.pretrained.seen(self.pack)
                 away = problems["shift"].judged
                 yield (
                     f"{crossing}/target_domain_seen",
