@@ -2,6 +2,7 @@
 
 import pytest
 
+from awcl import records
 from awcl.study import stopping
 from awcl.study.confirming import confirmed
 from awcl.study.plan import held, make_plan
@@ -30,6 +31,10 @@ def plan(tiny_study, tiny_frames, tmp_path):
 
 def end(trial, proxy, outcome="finished", epoch=2):
     trial.folder.append_history({"epoch": epoch, "time": 1.0, "val/proxy": proxy})
+    made = trial.folder.train / records.checkpoint_name(epoch)
+    made.mkdir(parents=True)
+    (made / records.ENCODER).write_bytes(b"weights")
+    records.mark_complete(made)
     trial.folder.write_done(outcome, epoch=epoch)
 
 
