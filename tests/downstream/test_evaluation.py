@@ -10,7 +10,7 @@ from awcl.downstream import tasks
 from awcl.downstream.evaluation import evaluate, target_domain_seen, write_evaluation
 from awcl.records import TrialFolder
 
-RESULT = {"task": "planes", "metrics": {"macro_f1": 0.5}}
+RESULT = {"task": "planes", "name": "planes", "epoch": 2, "time": 1.0, "metrics": {"macro_f1": 0.5}}
 PREDICTIONS = pd.DataFrame({"frame_id": ["a"], "truth": ["4CH"]})
 
 
