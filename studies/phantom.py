@@ -13,7 +13,8 @@ by a ridge probe on frozen features, macro-F1 over 13 anatomies, on patients tha
 An untrained encoder on the first of these tasks; on the others by their `--where`, as below. FRAMES
 is the `frames.parquet` in the folder that the study names in its line "phantom: ...":
 
-    awcl evaluate random --seed 0 --frames FRAMES --data.size 64 --model.backbone resnet10t \\
+    awcl evaluate random --quick --task planes --seed 0 --frames FRAMES \\
+        --data.size 64 --model.backbone resnet10t \\
         --where trimester=second --where machine=A --where machine=B
 
 Numbers reached (2026-11-20, 2 cores of an AMD EPYC beside other work, 1 h 1 min), means of seeds 0,
