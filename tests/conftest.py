@@ -45,8 +45,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _of_python(process: psutil.Process) -> bool:
-    """What multiprocessing keeps as long as this process is there."""
-    return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+    """What multiprocessing keeps of its own as long as this process is there."""
+    command = " ".join(process.cmdline())
+    kept = "multiprocessing.resource_tracker" in command or "multiprocessing.forkserver" in command
+    return kept and process.ppid() == os.getpid()
 
 
 @pytest.fixture(scope="session")
