@@ -30,6 +30,7 @@ from awcl.records import StudyFolder
 from awcl.study.table import render
 
 EPOCHS = 3
+AT_LEAST = 30  # seconds of an average run, or none would come to its first epoch
 RECIPE = """
 from awcl.config import DataConfig, ModelConfig, PretrainConfig, TrialConfig
 from awcl.study.space import Phantom, Study
@@ -104,8 +105,9 @@ def disturb(recipe: Path, storage: Path, kills: int, rng: random.Random, took: f
     folder = StudyFolder(storage / "chaos")
     for number in range(kills):
         driver = start(recipe, storage)
-        # Early enough that each of a few kills finds work under way, late enough that some is done.
-        time.sleep(rng.uniform(0.1, 0.4) * took)
+        # All of these together are about as long as `took`, and each start takes its share of it:
+        # so every kill finds work under way.
+        time.sleep(rng.uniform(0.2, 1.4) * max(took / kills, AT_LEAST))
         everything = rng.random() < 0.5
         if driver.poll() is not None:
             wrong.append(f"run {number + 1} ended by itself with {driver.returncode}")
