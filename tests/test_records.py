@@ -370,3 +370,12 @@ def test_pruning_keeps_the_newest_of_all_launches(folder):
     assert sorted(p.name for p in trial.train.glob("epoch_*")) == partial
     records.prune_checkpoints(trial.train, keep=2)
     assert not list(trial.train.glob("epoch_*"))
+
+
+def test_a_gap_in_the_history_is_filled_from_the_checkpoint(folder):
+    trial = TrialFolder(folder / "k")
+    for epoch in (1, 3):
+        trial.append_history({"epoch": epoch})
+    checkpoint(trial.train, 3)
+    trial.catch_up()
+    assert [row["epoch"] for row in trial.history()] == [1, 2, 3]

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from awcl import records
+from awcl.config import with_values
+from awcl.errors import InputError
 from awcl.study import dry
 from awcl.study.plan import held, make_plan
 from awcl.study.space import Resources
@@ -62,3 +66,11 @@ def test_what_is_done_is_not_counted(tiny_study, tiny_frames, tmp_path, monkeypa
 def test_a_step_is_timed_for_real(tiny_study, tiny_frames, tmp_path):
     plan = make_plan(tiny_study, tiny_frames, tmp_path)
     assert 0 < dry._step(plan.trials[0], threads=1) < 30
+
+
+def test_what_a_run_would_refuse_is_refused(tiny_study, tiny_frames, tmp_path):
+    with held(make_plan(tiny_study, tiny_frames, tmp_path)):
+        pass
+    base = with_values(tiny_study.base, {"pretrain.lr": 0.5}, "test")
+    with pytest.raises(InputError, match=r"base\.pretrain\.lr was 0\.001, now 0\.5"):
+        make_plan(tiny_study.model_copy(update={"base": base}), tiny_frames, tmp_path)
