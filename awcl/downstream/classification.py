@@ -4,6 +4,7 @@ import numpy as np
 
 from awcl.data.pack import FramePack
 from awcl.downstream.probes import nearest, ridge
+from awcl.downstream.scores import units_of
 from awcl.errors import InputError
 from awcl.taxonomy import LEVELS, Taxonomy
 
@@ -50,7 +51,7 @@ class Problem:
         self.truth = np.searchsorted(self.classes, truth)
         self.patients = pack.frames["patient"].iloc[self.rows].to_numpy(str)
         self.judged = pack.frames.iloc[self.judged_rows].reset_index(drop=True)
-        self.units = self.judged["audit_group"].fillna(self.judged["patient"]).to_numpy(str)
+        self.units = units_of(self.judged)
 
     @property
     def present(self) -> list[str]:

@@ -75,7 +75,7 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
 
 def _by_frame(table: pd.DataFrame) -> pd.DataFrame:
     table = table.set_index("frame_id").sort_index()
-    return table.assign(unit=table["audit_group"].fillna(table["patient"]))
+    return table.assign(unit=scores.units_of(table))
 
 
 def _predictors(table: pd.DataFrame) -> dict[str, list[str]]:

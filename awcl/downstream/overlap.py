@@ -101,12 +101,7 @@ def resampled_means(
     sums, frames = np.zeros((2, len(names), values.shape[1]))
     np.add.at(sums, unit, np.where(known, values, 0))
     np.add.at(frames, unit, known)
-    times = np.zeros((scores.RESAMPLES, len(names)))
-    rng = np.random.default_rng(0)
-    for stratum in np.unique(of_unit):
-        members = np.flatnonzero(of_unit == stratum)
-        even = np.full(len(members), 1 / len(members))
-        times[:, members] = rng.multinomial(len(members), even, size=scores.RESAMPLES)
+    times = scores.draws(of_unit)
     total = times @ frames
     return np.divide(times @ sums, total, out=np.full(total.shape, np.nan), where=total > 0)
 

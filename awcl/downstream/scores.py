@@ -7,6 +7,7 @@ classes that the truth holds.
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 
 Score = Callable[[np.ndarray], np.ndarray]
 """(..., C, C) counts to (...) values."""
@@ -107,14 +108,26 @@ def resample(
     names, unit = np.unique(units.astype(str), return_inverse=True)
     by_unit = np.zeros((len(names), classes, classes))
     np.add.at(by_unit, (unit, truth, predicted), 1)
-    strata = by_unit.sum(2).argmax(1)
-    weights = np.zeros((RESAMPLES, len(names)))
+    return np.tensordot(draws(by_unit.sum(2).argmax(1)), by_unit, 1)
+
+
+def draws(strata: np.ndarray) -> np.ndarray:
+    """(RESAMPLES, units): how often each unit is drawn; of each stratum as many as it has.
+
+    strata: (units,). The same strata give the same draws.
+    """
+    times = np.zeros((RESAMPLES, len(strata)))
     rng = np.random.default_rng(0)
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         even = np.full(len(members), 1 / len(members))
-        weights[:, members] = rng.multinomial(len(members), even, size=RESAMPLES)
-    return np.tensordot(weights, by_unit, 1)
+        times[:, members] = rng.multinomial(len(members), even, size=RESAMPLES)
+    return times
+
+
+def units_of(frames: pd.DataFrame) -> np.ndarray:
+    """(N,) names of what is resampled whole: the audit's connected groups, else patients."""
+    return frames["audit_group"].fillna(frames["patient"]).to_numpy(str)
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:

@@ -19,7 +19,7 @@ def mean_macro_f1(predictions: Sequence[pd.DataFrame]) -> tuple[float, float, fl
     means, resampled = [], []
     first = predictions[0].sort_values("frame_id")
     classes, truth = np.unique(first["truth"].to_numpy(str), return_inverse=True)
-    units = first["audit_group"].fillna(first["patient"]).to_numpy(str)
+    units = scores.units_of(first)
     for table in predictions:
         table = table.sort_values("frame_id")
         if not np.array_equal(table["frame_id"], first["frame_id"]):

@@ -2,9 +2,10 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from awcl.downstream.comparing import Difference
+if TYPE_CHECKING:  # it loads all that compares, which a table of a study does not need
+    from awcl.downstream.comparing import Difference
 
 WIDTH = 100
 DETAILS = {"class", "domain"}  # parts of the names of scores that only files hold
@@ -28,7 +29,7 @@ def is_main(name: str) -> bool:
     return not name.endswith(ENDS) and DETAILS.isdisjoint(name.split("/"))
 
 
-def differences(task: str, first: str, other: str, rows: list[Difference]) -> str:
+def differences(task: str, first: str, other: str, rows: list["Difference"]) -> str:
     """The table of one task and pair; n is the number of patients."""
     head = ["", "A", "B", "B - A [95 %]", "n"]
     cells = [

@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 
 from awcl.config import RunConfig, TrialConfig, shown, with_values
+from awcl.downstream.telling import aligned
 from awcl.pretrain.loop import pretrain_rows, seconds_per_step
 from awcl.study.plan import Plan, Trial
 from awcl.study.stages import duration
-from awcl.study.table import aligned
 from awcl.taxonomy import Taxonomy
 
 

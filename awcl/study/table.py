@@ -4,11 +4,10 @@ import textwrap
 from collections.abc import Iterator
 
 from awcl.config import shown
+from awcl.downstream.telling import Rows, aligned
 from awcl.records import StudyFolder
 from awcl.study import arms
 from awcl.study.standing import Standing, standings, summary
-
-Rows = list[list[str]]
 
 
 def render(folder: StudyFolder, details: bool = False) -> str:
@@ -104,10 +103,3 @@ def _within_width(rows: Rows, columns: Rows, named: int) -> Iterator[str]:
 
 def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
-
-
-def aligned(rows: Rows) -> str:
-    """Cells in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)

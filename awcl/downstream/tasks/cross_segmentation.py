@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from awcl.config import Where
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
-from awcl.downstream import mask_figure, overlap
+from awcl.downstream import mask_figure, overlap, scores
 from awcl.downstream.domains import Crossing, crossings
 from awcl.downstream.masks import MaskedFrames
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
@@ -160,7 +160,7 @@ class Task:
         """Means of each kind and score, their intervals, and the drops; home and away together."""
         values = pd.concat([of.add_prefix(f"{kind}/") for kind, of in found.items()], axis=1)
         frames = self.masks.frames.iloc[values.index]
-        units = frames["audit_group"].fillna(frames["patient"]).to_numpy()
+        units = scores.units_of(frames)
         strata = values.index.isin(found["transfer"].index)  # as many units of each side as it has
         resampled = overlap.resampled_means(values.to_numpy(float), units, strata)
         drawn = dict(zip(values, resampled.T, strict=True))

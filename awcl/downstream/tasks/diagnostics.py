@@ -63,7 +63,7 @@ class Task:
             )
         self.test = _some(frames, test)
         self.judged = frames.iloc[self.test].reset_index(drop=True)
-        self.units = self.judged["audit_group"].fillna(self.judged["patient"]).to_numpy(str)
+        self.units = scores.units_of(self.judged)
         self.names = {
             level: self.judged["anatomy"].map(lambda name, at=level: taxonomy.at(name, at))
             for level in LEVELS

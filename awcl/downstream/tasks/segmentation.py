@@ -12,7 +12,7 @@ from awcl.config import AnatomyConfig, Where
 from awcl.data.labels import usable_labels
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
-from awcl.downstream import mask_figure, overlap
+from awcl.downstream import mask_figure, overlap, scores
 from awcl.downstream.masks import MaskedFrames, check_classes, check_splits
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
 from awcl.downstream.tasks import TaskSettings
@@ -70,7 +70,7 @@ class Task:
 
     def run(self, encoder: Encoder) -> Iterator[tuple[str, float]]:
         frames, truth = self.masks.frames.iloc[self.test], self.masks.truths(self.test)
-        units = frames["audit_group"].fillna(frames["patient"]).to_numpy()
+        units = scores.units_of(frames)
         tables = [frames[["frame_id", "patient", "audit_group", *DOMAINS]].reset_index(drop=True)]
         for mode in self.modes:
             trainer = Trainer(encoder, self.masks, self.recipe, tune=mode == "finetuned")
