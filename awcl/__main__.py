@@ -155,7 +155,12 @@ def _encoder_parsers(actions: Any) -> None:
     c.add_argument("encoders", nargs="+", metavar="X", help=f"{ENCODER}; NAME=X names it")
     c.add_argument("--frames", metavar="FRAMES.parquet")
     c.add_argument(
-        "--task", action="append", default=[], metavar="T", help="default: all that frames allow"
+        "--task",
+        action="append",
+        default=[],
+        metavar="T",
+        help="default: all that frames allow, but few_masks, which is asked for. Or with settings: "
+        """'{"task": "few_labels", "draws": 10}'""",
     )
     c.add_argument("--quick", action="store_true", help="only what studies run on every trial")
     c.add_argument(

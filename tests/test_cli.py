@@ -598,6 +598,24 @@ def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
     given = ("evaluate", "random", "--frames", frames, "--packs", packs, *flags())
     refused(awcl(*given, "--task", "plane"), "task 'plane': choose one of ")
     refused(awcl(*given, "--where", "vendor=A"), "unknown column 'vendor'")
+    refused(awcl(*given, "--task", "{"), "--task {: no JSON (")
+    refused(awcl(*given, "--task", '{"draws": 1}'), 'which? give "task"')
+    said = "task few_labels: draws 0: Input should be greater than or equal to 1"
+    refused(awcl(*given, "--task", '{"task": "few_labels", "draws": 0}'), said)
+    twice = ("--task", "planes", "--task", '{"task": "planes", "level": "coarse"}')
+    refused(awcl(*given, *twice), "--task: two are called 'planes'; give one of them a \"name\"")
+
+
+def test_a_task_is_given_its_settings_as_in_a_recipe(awcl, frames, packs, tmp_path):
+    given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *flags())
+    coarse = '{"task": "planes", "name": "planes-coarse", "level": "coarse"}'
+    told = awcl(*given, "--task", "planes", "--task", coarse, "--out", tmp_path / "results")
+    assert told.code == 0, told.err
+    levels = {
+        file.parent.name: json.loads(file.read_text())["about"]["level"]
+        for file in (tmp_path / "results" / "random").glob("*/EVAL.json")
+    }
+    assert levels == {"planes": "fine", "planes-coarse": "coarse"}
     refused(awcl(*given, "--where", "machine"), "--where 'machine': give COLUMN=VALUE")
 
 

@@ -1,6 +1,7 @@
 """The command `awcl evaluate`: encoders judged on downstream tasks, side by side."""
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,29 @@ def _subject(given: str, options: argparse.Namespace) -> Subject:
         name, what = "", given
     results = stored(what) if options.compare else {}
     if results:
-        chosen = {task: results[task] for task in options.task or results if task in results}
+        names = [asked.get("name") or asked["task"] for asked in _asked(options)]
+        chosen = {task: results[task] for task in names or results if task in results}
         return Subject(name or Path(what).resolve().name, what, None, chosen)
     encoder, word = encoder_of(options, what)
     return Subject(name or word, what, encoder, {})
+
+
+def _asked(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What each --task names: a task, or settings as a study's recipe holds them, in JSON."""
+    asked = []
+    for given in options.task:
+        try:
+            settings = json.loads(given) if given.lstrip().startswith("{") else {"task": given}
+        except json.JSONDecodeError as error:
+            raise InputError(f"--task {given}: no JSON ({error})") from error
+        if "task" not in settings:
+            raise InputError(f'--task {given}: which? give "task"')
+        asked.append(settings)
+    names = [settings.get("name") or settings["task"] for settings in asked]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f'--task: two are called {name!r}; give one of them a "name"')
+    return asked
 
 
 def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | None) -> None:
@@ -91,7 +111,7 @@ def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | Non
     given = {"quick": options.quick}
     if options.where:
         given["where"] = where(options.where)
-    chosen = [tasks.settings({"task": name, **given}) for name in options.task]
+    chosen = [tasks.settings({**given, **asked}) for asked in _asked(options)]
     taxonomy = Taxonomy.load(configured(TrialConfig, options).anatomy.taxonomy)
     table, packs, judged = frame_table(options, taxonomy), {}, [s for s in subjects if s.encoder]
     for size in dict.fromkeys(subject.encoder.size for subject in judged):

@@ -1,6 +1,13 @@
-"""Probes on the labels of few patients: which patients, what they reach, how it is drawn."""
+"""The labels of few patients: which patients, what is reached with them, how it is drawn.
 
-from collections.abc import Sequence
+Two curves. transfer: the encoder as it was pre-trained, with whatever labels that used; only the
+task has few. few_label: pre-training may have used the labels of the same patients, and of no
+other. An encoder that used no label has all of this curve; one that used the labels of a share of
+patients (anatomy.ratio, ratio_unit patient) has the point at that share and its own list of
+patients, so its other points are other trials.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +18,12 @@ from awcl.data.labels import usable_labels
 from awcl.data.pack import FramePack
 from awcl.downstream import scores
 from awcl.downstream.classification import Problem
+from awcl.downstream.overlap import resampled_means
+from awcl.downstream.pretrained import Pretrained
 from awcl.taxonomy import Taxonomy
 
+SHARES = [0.01, 0.05, 0.1, 0.25, 1.0]
+DRAWS = 5  # below the share 1
 COLOURS = {"transfer": "tab:blue", "few_label": "tab:red"}
 TITLES = {
     "transfer": "transfer: labels of pre-training as they were",
@@ -32,10 +43,52 @@ def patients_rows(
 
 
 @dataclass(frozen=True)
+class Lists:
+    """The lists of patients of one point of a curve: one a seed, drawn among those of `pool`."""
+
+    curve: str
+    share: float
+    seeds: list[int]
+    pool: np.ndarray
+    """Rows of the pack whose patients the share is of."""
+
+
+def lists(
+    pack: FramePack,
+    taxonomy: Taxonomy,
+    pool: np.ndarray,
+    pretrained: Pretrained | None,
+    shares: Sequence[float],
+    draws: int,
+) -> tuple[list[Lists], str | None]:
+    """The points of both curves, and why there is no few_label where there is none.
+
+    pool: rows of the training frames that the task has; pretrained: None where it is not known.
+    """
+
+    def curve(name: str, pool: np.ndarray) -> list[Lists]:
+        return [
+            Lists(name, share, list(range(draws if share < 1 else 1)), pool)
+            for share in sorted(set(shares))
+        ]
+
+    found = curve("transfer", pool)
+    if pretrained is None:
+        return found, "few_label: not known which labels pre-training used"
+    anatomy, seen = pretrained.anatomy, pretrained.rows(pack)
+    if not len(pretrained.labelled(pack, taxonomy)):
+        return [*found, *curve("few_label", seen)], None
+    if anatomy.ratio == 1 or anatomy.ratio_unit == "patient":
+        return [*found, Lists("few_label", anatomy.ratio, [pretrained.seed], seen)], None
+    return found, "few_label: pre-training used labels of single frames (anatomy.ratio_unit)"
+
+
+@dataclass(frozen=True)
 class Point:
     """Whose labels were used at a share of patients, draw by draw.
 
-    total: labels of pre-training and probe, each counted once; None: pre-training's are not known.
+    probe: labels of the task. total: of pre-training and task, each counted once; None:
+    pre-training's are not known.
     """
 
     curve: str
@@ -44,7 +97,7 @@ class Point:
     probe: list[int]
     total: list[int] | None
     lost: list[int]
-    """Classes that the probe's labels lack."""
+    """Classes that the task's labels lack."""
 
     @property
     def name(self) -> str:
@@ -54,7 +107,7 @@ class Point:
         total = "unknown" if self.total is None else _range(self.total)
         lost = f"; {_range(self.lost)} classes lost" if any(self.lost) else ""
         return (
-            f"labels {total} in all, {_range(self.probe)} of the probe; "
+            f"labels {total} in all, {_range(self.probe)} of the task; "
             f"{_range(self.patients)} patients{lost}"
         )
 
@@ -66,7 +119,7 @@ def _range(values: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Macro-F1 at one point: mean over draws, ends of its interval, and each draw's value."""
+    """A score at one point: mean over draws, ends of its interval, and each draw's value."""
 
     mean: float
     low: float
@@ -80,7 +133,7 @@ class Estimate:
 
 
 def estimate(problem: Problem, predicted: Sequence[np.ndarray]) -> Estimate:
-    """predicted: (M,) class numbers of the judged frames, one array a draw.
+    """Macro-F1. predicted: (M,) class numbers of the judged frames, one array a draw.
 
     The interval is that of the mean over draws, over resamples of test patients, the same ones for
     each draw: it holds what patients add to the uncertainty; what draws do is shown by `each`.
@@ -94,8 +147,22 @@ def estimate(problem: Problem, predicted: Sequence[np.ndarray]) -> Estimate:
     return Estimate(float(np.mean(each)), low, high, tuple(each))
 
 
-def figure(points: Sequence[Point], estimates: Sequence[Estimate]) -> Figure:
-    """Macro-F1 over the share of patients, a curve for each kind of point, all labels beside it."""
+def estimate_of_means(values: np.ndarray, units: np.ndarray) -> Estimate:
+    """A mean over frames. values: (M, draws), nan where a frame has none; interval as above."""
+    each = tuple(np.nanmean(values, axis=0).tolist())
+    low, high = scores.percentiles(resampled_means(values.mean(1, keepdims=True), units)[:, 0])
+    return Estimate(float(np.mean(each)), low, high, each)
+
+
+def named(name: str, at: Estimate) -> Iterator[tuple[str, float]]:
+    """What a task yields of an estimate; `/sd` is over draws."""
+    yield from scores.interval(name, at.mean, (at.low, at.high))
+    if len(at.each) > 1:
+        yield f"{name}/sd", at.spread
+
+
+def figure(points: Sequence[Point], estimates: Sequence[Estimate], score: str) -> Figure:
+    """A score over the share of patients, a curve for each kind of point, all labels beside it."""
     drawn = Figure(figsize=(8, 5), layout="constrained")
     axes = drawn.subplots()
     for number, (curve, colour) in enumerate(COLOURS.items()):
@@ -123,9 +190,9 @@ def figure(points: Sequence[Point], estimates: Sequence[Estimate]) -> Figure:
     axes.minorticks_off()
     axes.margins(x=0.08, y=0.15)
     axes.set(
-        xlabel="training patients whose labels the probe has",
-        ylabel="macro-F1 of the ridge probe",
-        title="Numbers: labels used by pre-training and probe together. Dots: draws of patients",
+        xlabel="training patients whose labels the task has",
+        ylabel=score,
+        title="Numbers: labels used by pre-training and task together. Dots: draws of patients",
     )
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3)

@@ -106,11 +106,6 @@ def resampled_means(
     return np.divide(times @ sums, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
-def interval(resampled: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of (RESAMPLES,) means; those of no frame are left out."""
-    return scores.percentiles(resampled[~np.isnan(resampled)])
-
-
 def _confusions(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """(N, 1 + classes, 1 + classes) counts of pixels, frame by frame."""
     counted = truth != IGNORED

@@ -24,14 +24,14 @@ def allowed(
 ) -> tuple[list[tasks.TaskSettings], dict[str, str]]:
     """Settings of every task that these frames allow, and why the others are not run, by name.
 
-    given: settings of all of them; with quick, only tasks that are cheap enough for it. Raises
-    InputError where they allow none.
+    given: settings of all of them; with quick, only tasks that are cheap enough for it. Tasks that
+    are to be asked for are not among them. Raises InputError where they allow none.
     """
     able, reasons = [], {}
     for name in tasks.names():
         try:
             settings = tasks.settings({"task": name, **given})
-            if given.get("quick") and not settings.in_quick:
+            if settings.runs_in not in (("quick",) if given.get("quick") else ("quick", "full")):
                 continue
             tasks.build(settings, pack, taxonomy)
             able.append(settings)

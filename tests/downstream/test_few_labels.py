@@ -120,7 +120,10 @@ def test_labels_are_counted_once_whether_pre_training_or_probe_used_them(tiny_pa
     pretrained = {"anatomy": {"ratio": 0.5, "ratio_unit": "patient"}, "seed": 1}
     used = listed(tiny_pack, taxonomy, 0.5, 1)
     task = build(tiny_pack, taxonomy, pretrained)
-    points = {(curve, share): (seeds, pool) for curve, share, seeds, pool in task._points()}
+    wanted, _ = few_labels.lists(
+        tiny_pack, taxonomy, task.pool, task.settings.pretrained, SHARES, draws=3
+    )
+    points = {(at.curve, at.share): (at.seeds, at.pool) for at in wanted}
     assert set(points) == {("transfer", s) for s in SHARES} | {("few_label", 0.5)}
     assert points["few_label", 0.5][0] == [1], "its own list of patients"
     assert task.about["pretraining_labels"] == len(used)

@@ -190,7 +190,7 @@ def test_intervals_are_those_of_a_slow_bootstrap_of_whole_patients(monkeypatch):
     values[rng.random(60) < 0.2] = np.nan
     drawn = overlap.resampled_means(values[:, None], units, strata)[:, 0]
     np.testing.assert_allclose(drawn, slow_means(values, units, strata, 50))
-    assert overlap.interval(drawn) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    assert scores.percentiles(drawn) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
     flat = np.zeros(60, int)
     plain = overlap.resampled_means(values[:, None], units)[:, 0]
     np.testing.assert_allclose(plain, slow_means(values, units, flat, 50))
@@ -210,4 +210,4 @@ def test_a_mean_over_frames_that_few_patients_have_leaves_out_the_draws_without_
     values[0] = 0.4
     drawn = overlap.resampled_means(values, np.array(list("abcdef")))[:, 0]
     assert np.isnan(drawn).mean() == pytest.approx((5 / 6) ** 6, abs=0.04)
-    assert overlap.interval(drawn) == pytest.approx((0.4, 0.4))
+    assert scores.percentiles(drawn) == pytest.approx((0.4, 0.4))

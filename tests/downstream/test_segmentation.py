@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from awcl.config import AnatomyConfig
-from awcl.data.labels import usable_labels
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.downstream.evaluation import evaluate, write_evaluation
@@ -134,23 +132,6 @@ def test_what_a_reader_must_know_is_said(pack, taxonomy):
     assert about["classes"] == ["body", "head"]
     assert about["frames_by_list_of_classes"] == {"head;body": 62, "body;head": 10}
     assert about["hc18"].startswith("transfer only")
-
-
-def test_few_masks_are_those_of_the_patients_whose_labels_are_usable(masked_pack, taxonomy):
-    """Nested, the same as in pre-training at that ratio of patients, and test stays whole."""
-    frames, before = masked_pack.frames, set()
-    train = frames[frames["split"] == "train"].reset_index(drop=True)
-    for share in (0.2, 0.5, 1.0):
-        settings = tasks.settings({"task": "segmentation", "share": share, "draw": 3})
-        task = tasks.build(settings, masked_pack, taxonomy)
-        patients = set(task.masks.frames["patient"][task.train])
-        few = AnatomyConfig(ratio=share, ratio_unit="patient")
-        assert patients == set(train["patient"][usable_labels(train, few, taxonomy, seed=3)])
-        assert before < patients and len(task.test) == (frames["split"] == "test").sum()
-        assert task.about["trained_on"] == {
-            "frames": 3 * len(patients), "patients": len(patients), "share": share,
-        }  # fmt: skip
-        before = patients
 
 
 # --- across domains ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ A file `NAME.py` here that defines `Settings` (a TaskSettings) and `Task`
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,12 +20,15 @@ from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
+Suite = Literal["quick", "full", "none"]
+
 
 class TaskSettings(Config):
     """What every task's `Settings` begins with."""
 
-    in_quick: ClassVar[bool] = True
-    """Whether the task is among those that `awcl evaluate --quick` runs when none is named."""
+    runs_in: ClassVar[Suite] = "quick"
+    """Of the commands that name no task, which runs it: every `awcl evaluate`, also with --quick;
+    that without --quick alone; or none, since it takes so long that it is to be asked for."""
 
     task: str
     name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$")

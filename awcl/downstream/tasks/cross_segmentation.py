@@ -19,7 +19,7 @@ from awcl.downstream import mask_figure, overlap, scores
 from awcl.downstream.domains import Crossing, crossings
 from awcl.downstream.masks import MaskedFrames
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
-from awcl.downstream.tasks import TaskSettings
+from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.downstream.tasks.segmentation import about_masks, head_planes
 from awcl.encoder import Encoder
 from awcl.errors import InputError
@@ -32,7 +32,7 @@ HC18 = Crossing("hc18", {"source": ["fetal_planes_db", "african_planes"]}, {"sou
 
 
 class Settings(TaskSettings):
-    in_quick: ClassVar[bool] = False
+    runs_in: ClassVar[Suite] = "full"
     task: Literal["cross_segmentation"] = "cross_segmentation"
     where: Where = {}
     """Frames that take part; of them those that have a mask."""
@@ -169,7 +169,7 @@ class Task:
             drawn[f"drop/{name}"] = drawn[f"in_domain/{name}"] - drawn[f"shift/{name}"]
             means[f"drop/{name}"] = means[f"in_domain/{name}"] - means[f"shift/{name}"]
         for name, value in means.items():
-            low, high = overlap.interval(drawn[name])
+            low, high = scores.percentiles(drawn[name])
             yield f"{prefix}/{name}", float(value)
             yield f"{prefix}/{name}/low", low
             yield f"{prefix}/{name}/high", high

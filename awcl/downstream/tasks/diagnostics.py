@@ -21,7 +21,7 @@ from awcl.downstream.diagnostics import Diagnostics
 from awcl.downstream.features import cached_features
 from awcl.downstream.neighbourhoods import purity, purity_by_chance, same_patient
 from awcl.downstream.probes import ridge
-from awcl.downstream.tasks import TaskSettings
+from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.taxonomy import LEVELS, Taxonomy
@@ -30,7 +30,7 @@ MOST, DRAWN = 5000, 2000  # frames of a split that take part; test frames on the
 
 
 class Settings(TaskSettings):
-    in_quick: ClassVar[bool] = False
+    runs_in: ClassVar[Suite] = "full"
     task: Literal["diagnostics"] = "diagnostics"
     where: Where = {}
     """Frames of train and test that take part."""

@@ -1,10 +1,6 @@
-"""Few labels: plane classification by probes that have the labels of few patients. Two curves.
+"""Few labels: plane classification by probes that have the labels of few patients.
 
-transfer/...: the encoder as it was pre-trained, with whatever labels that used; only the probe has
-few. few_label/...: pre-training may have used the labels of the same patients, and of no other. An
-encoder that used no label has all of this curve; one that used the labels of a share of patients
-(anatomy.ratio, ratio_unit patient) has the point at that share and its own list of patients, so its
-other points are other trials.
+Two curves, transfer/... and few_label/..., as awcl.downstream.few_labels tells them apart.
 """
 
 from collections.abc import Iterator
@@ -18,20 +14,19 @@ from pydantic import Field
 from awcl.config import Where
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
-from awcl.downstream import few_labels, scores
+from awcl.downstream import few_labels
 from awcl.downstream.classification import Problem, finest_level
 from awcl.downstream.features import cached_features
-from awcl.downstream.few_labels import Estimate, Point
-from awcl.downstream.tasks import TaskSettings
+from awcl.downstream.few_labels import DRAWS, SHARES, Estimate, Point
+from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.encoder import Encoder
 from awcl.taxonomy import Taxonomy
 
 UNKNOWN = "unknown"
-SHARES = [0.01, 0.05, 0.1, 0.25, 1.0]
 
 
 class Settings(TaskSettings):
-    in_quick: ClassVar[bool] = False
+    runs_in: ClassVar[Suite] = "full"
     task: Literal["few_labels"] = "few_labels"
     where: Where = {}
     """Frames that take part, e.g. {"source": "!hc18"}."""
@@ -39,7 +34,7 @@ class Settings(TaskSettings):
     """auto: the finest level that is known for all frames with an anatomy."""
     shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(SHARES, min_length=1)
     """Of the training patients with labels."""
-    draws: int = Field(5, ge=1)
+    draws: int = Field(DRAWS, ge=1)
     """Lists of patients below the share 1, of the seeds 0, 1, ...; paired with trials by seed."""
 
 
@@ -78,48 +73,34 @@ class Task:
         self.predictions = problem.judged[["frame_id", "patient", "audit_group", *DOMAINS]].copy()
         self.predictions["truth"] = problem.classes[problem.truth]
         columns: dict[str, np.ndarray] = {}
-        self.about["labels"], self.about["left_out"] = {}, []
+        wanted, why_not = few_labels.lists(
+            problem.pack, self.taxonomy, self.pool, self.settings.pretrained,
+            self.settings.shares, self.settings.draws,
+        )  # fmt: skip
+        self.about["labels"], self.about["left_out"] = {}, [why_not] if why_not else []
         points: list[Point] = []
         estimates: list[Estimate] = []
-        for curve, share, seeds, pool in self._points():
-            drawn = {seed: self._list(pool, share, seed) for seed in seeds}
+        for at in wanted:
+            drawn = {seed: self._list(at.pool, at.share, seed) for seed in at.seeds}
             lists = {seed: places for seed, places in drawn.items() if len(places)}
+            name = f"{at.curve}/{at.share:g}"
             if not lists:
-                self.about["left_out"].append(f"{curve}/{share:g}: no label of these patients here")
+                self.about["left_out"].append(f"{name}: no label of these patients here")
                 continue
-            points.append(self._point(curve, share, list(lists.values())))
-            self.about["labels"][points[-1].name] = str(points[-1])
+            points.append(self._point(at.curve, at.share, list(lists.values())))
+            self.about["labels"][name] = str(points[-1])
             found = {seed: probes.predict(places) for seed, places in lists.items()}
-            for name in ("ridge", "knn"):
+            for probe in ("ridge", "knn"):
                 for seed, predicted in found.items():
-                    columns[f"{curve}/{share:g}/{seed}/{name}"] = problem.classes[predicted[name]]
-                at = few_labels.estimate(problem, [predicted[name] for predicted in found.values()])
-                estimates += [at] if name == "ridge" else []
-                prefix = f"{curve}/{share:g}/" + ("" if name == "ridge" else f"{name}/")
-                yield from _named(f"{prefix}macro_f1", at)
+                    columns[f"{name}/{seed}/{probe}"] = problem.classes[predicted[probe]]
+                reached = [predicted[probe] for predicted in found.values()]
+                estimate = few_labels.estimate(problem, reached)
+                estimates += [estimate] if probe == "ridge" else []
+                prefix = f"{name}/" + ("" if probe == "ridge" else f"{probe}/")
+                yield from few_labels.named(f"{prefix}macro_f1", estimate)
         self.predictions = pd.concat([self.predictions, pd.DataFrame(columns)], axis=1)
-        self.figures["few_labels"] = few_labels.figure(points, estimates)
-
-    def _points(self) -> Iterator[tuple[str, float, list[int], np.ndarray]]:
-        """Curve, share, seeds of the draws, and the rows among whose patients they are drawn."""
-        shares = sorted(set(self.settings.shares))
-        for share in shares:
-            yield "transfer", share, self._seeds(share), self.pool
-        known = self.settings.pretrained
-        if known is None:
-            self.about["left_out"].append("few_label: not known which labels pre-training used")
-        elif not len(self.used):
-            pool = known.rows(self.problem.pack)
-            yield from (("few_label", share, self._seeds(share), pool) for share in shares)
-        elif known.anatomy.ratio == 1 or known.anatomy.ratio_unit == "patient":
-            pool = known.rows(self.problem.pack)
-            yield "few_label", known.anatomy.ratio, [known.seed], pool
-        else:
-            why = "pre-training used labels of single frames (anatomy.ratio_unit)"
-            self.about["left_out"].append(f"few_label: {why}")
-
-    def _seeds(self, share: float) -> list[int]:
-        return list(range(self.settings.draws if share < 1 else 1))
+        score = "macro-F1 of the ridge probe"
+        self.figures["few_labels"] = few_labels.figure(points, estimates, score)
 
     def _list(self, pool: np.ndarray, share: float, seed: int) -> np.ndarray:
         """Places among the training frames of those with the labels of a list of patients."""
@@ -153,9 +134,3 @@ class _Probes:
         if key not in self.found:
             self.found[key] = self.problem.predict(self.train, self.judged, places)
         return self.found[key]
-
-
-def _named(name: str, at: Estimate) -> Iterator[tuple[str, float]]:
-    yield from scores.interval(name, at.mean, (at.low, at.high))
-    if len(at.each) > 1:
-        yield f"{name}/sd", at.spread

@@ -6,10 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import Field
 
-from awcl.config import AnatomyConfig, Where
-from awcl.data.labels import usable_labels
+from awcl.config import Where
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import mask_figure, overlap, scores
@@ -17,7 +15,6 @@ from awcl.downstream.masks import MaskedFrames, check_classes, check_splits
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
 from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder
-from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
 HEAD_PLANES = "brain"  # the kind of plane in which a head's circumference is measured
@@ -27,18 +24,13 @@ class Settings(TaskSettings):
     task: Literal["segmentation"] = "segmentation"
     where: Where = {}
     """Frames that take part, e.g. {"source": "hc18"}; of them those that have a mask."""
-    share: float = Field(1.0, gt=0, le=1)
-    """Of the training patients whose masks are used: the same nested lists as the few labels'."""
-    draw: int = Field(0, ge=0)
-    """Which list of patients, where `share` is below 1."""
 
 
 class Task:
     """Trained on the masks of train, judged on those of test, at the view's resolution.
 
     Yields plain names for the frozen encoder and `finetuned/...` in the full suite. Raises
-    InputError where train or test has no mask, or test a class that no mask of train holds (but a
-    share of the patients may lack it).
+    InputError where train or test has no mask, or test a class that no mask of train holds.
     """
 
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
@@ -51,19 +43,10 @@ class Task:
         self.recipe = QUICK if settings.quick else FULL
         self.is_head_plane = head_planes(self.masks.frames, taxonomy)
         self.about: dict[str, Any] = about_masks(self.masks)
-        if settings.share < 1:
-            patients = _patients(pack.frames.iloc[rows], settings, taxonomy)
-            self.train = self.train[self.masks.frames["patient"][self.train].isin(patients)]
-            if not len(self.train):
-                raise InputError(
-                    f"share {settings.share} of the training patients leaves no frame with a mask; "
-                    "choose a larger share or another draw"
-                )
         trained = self.masks.frames.iloc[self.train]
         self.about["trained_on"] = {
             "frames": len(trained),
             "patients": int(trained["patient"].nunique()),
-            "share": settings.share,
         }
         self.predictions = pd.DataFrame()
         self.figures: dict[str, Figure] = {}
@@ -92,20 +75,13 @@ class Task:
         self.predictions = pd.concat(tables, axis=1)
 
 
-def _patients(frames: pd.DataFrame, settings: Settings, taxonomy: Taxonomy) -> set[str]:
-    """The patients whose anatomy labels are usable at this share and draw."""
-    train = frames[frames["split"] == "train"].reset_index(drop=True)
-    few = AnatomyConfig(ratio=settings.share, ratio_unit="patient")
-    return set(train["patient"][usable_labels(train, few, taxonomy, settings.draw)])
-
-
 def with_intervals(
     prefix: str, table: pd.DataFrame, units: np.ndarray
 ) -> Iterator[tuple[str, float]]:
     """The mean over frames of each column and the ends of its interval."""
     resampled = overlap.resampled_means(table.to_numpy(float), units)
     for name, drawn in zip(table, resampled.T, strict=True):
-        low, high = overlap.interval(drawn)
+        low, high = scores.percentiles(drawn)
         yield prefix + name, float(table[name].mean())
         yield f"{prefix}{name}/low", low
         yield f"{prefix}{name}/high", high
