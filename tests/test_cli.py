@@ -460,7 +460,10 @@ def test_a_source_that_is_none_is_refused(awcl, tmp_path, sources, said):
         ({"pretrain__batch": 64}, "pretrain.batch 64 is larger than the 24 frames"),
         ({"pretrain__epochs": "ten"}, "pretrain.epochs 'ten': Input should be a valid integer"),
         ({"model__backbone": "resnet81"}, "model.backbone 'resnet81': no such timm model; nearest"),
-        ({"pretrain__method": "byol"}, "pretrain.method 'byol': choose one of groups, supervised"),
+        (
+            {"pretrain__method": "byol"},
+            "pretrain.method 'byol': choose one of groups, moco, supcon, ",
+        ),
         ({"data__recipe": "strong"}, "data.recipe 'strong': choose one of paper, ultrasound"),
         ({"data__pretrain_where": "vendor=A"}, "unknown column 'vendor'"),
         ({"data__pretrain_where": "machine"}, "'machine': give COLUMN=VALUE"),

@@ -36,10 +36,6 @@ def changed(**values) -> TrialConfig:
         ({"data": {"size": 8}}, "here: data.size 8: Input should be greater than or equal to 16"),
         ({"seed": -1}, "here: seed -1: Input should be greater than or equal to 0"),
         ({"seed": True}, "here: seed True: a seed is a whole number"),
-        (
-            {"pretrain": {"method": "supervised"}, "anatomy": {"ratio": 0}},
-            "here: anatomy.ratio 0 leaves the supervised method no label to learn from",
-        ),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line_with_field_and_value(data, said):

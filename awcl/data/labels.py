@@ -24,17 +24,17 @@ def label_classes(
     level: str | None = None,
     background: bool = False,
 ) -> pd.Series:
-    """The class of each frame by its label, at a level; None where it has none that may be used.
+    """The class of each frame by its label, at a level; null where it has none that may be used.
 
     level: default anatomy.granularity. background: names of no anatomy are one class, BACKGROUND.
     Raises InputError as `usable_labels` does.
     """
     level = level or anatomy.granularity
     usable = frames["anatomy"].where(usable_labels(frames, anatomy, taxonomy, seed))
-    classes = usable.map(lambda name: taxonomy.at(name, level))
+    classes = usable.map(lambda name: taxonomy.at(name, level)).astype(object)
     if background:
         of_none = _usable_background(frames, anatomy, taxonomy, seed)
-        classes = classes.astype(object).mask(of_none, BACKGROUND)
+        classes = classes.mask(of_none, BACKGROUND)
     return classes
 
 

@@ -13,7 +13,7 @@ from awcl.taxonomy import Taxonomy
 def class_names(
     config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy, background: bool = False
 ) -> pd.Series:
-    """The class of each frame, None where no label of it may be used.
+    """The class of each frame, null where no label of it may be used.
 
     By the labels that AWCL has at the same ratio and granularity; background: and one class of
     those that name no anatomy. Raises InputError for fewer than two classes.

@@ -47,6 +47,12 @@ class Net(nn.Module):
         return self.head(self.encoder(x))
 
 
+def on_sphere(outputs: Tensor) -> Tensor:
+    """(n, D) outputs of a network at length 1, in float32 or better."""
+    exact = torch.promote_types(outputs.dtype, torch.float32)
+    return nn.functional.normalize(outputs.to(exact), dim=1)
+
+
 class Method(ABC):
     """One way to pre-train. The loop calls, for each step:
 

@@ -81,7 +81,7 @@ class Method(method.Method):
         self.ids = self.ids.to(device)
 
     def loss(self, outputs: Tensor, batch: method.Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        z = nn.functional.normalize(outputs.float(), dim=1)
+        z = method.on_sphere(outputs)
         views = batch.views.shape[1]
         groups = self.ids[:, batch.frames].repeat_interleave(views, dim=1)
         return group_loss(z, groups, self.config.pretrain.temperature, self.weights), {}

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from awcl import hashing
 from awcl.config import Config
@@ -72,14 +72,14 @@ class Method(groups.Method):
         self.key_net = copy.deepcopy(self.net).requires_grad_(False)
         self.patients = self.patients.to(device)
         self.queue_frames = self.queue_frames.to(device)
-        weight = next(self.net.parameters())
-        self.queue = self.queue.to(device, torch.promote_types(weight.dtype, torch.float32))
+        dtype = torch.promote_types(next(self.net.parameters()).dtype, torch.float32)
+        self.queue = self.queue.to(device, dtype)
 
     def inputs(self, batch: method.Batch) -> Tensor:
         return batch.views[:, 0]
 
     def loss(self, outputs: Tensor, batch: method.Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        q = nn.functional.normalize(outputs.to(self.queue.dtype), dim=1)
+        q = method.on_sphere(outputs)
         # Autocast is over where the loss begins; what it made of the queries, it makes of the keys.
         with torch.autocast(q.device.type, torch.bfloat16, outputs.dtype == torch.bfloat16):
             keys = self._keys_of_all(batch.views[:, 1])
@@ -134,8 +134,8 @@ class Method(groups.Method):
         return torch.empty_like(keys).index_copy_(0, order, keys)  # key i is of view order[i]
 
     def _keys(self, views: Tensor) -> Tensor:
-        outputs = self.key_net(views.contiguous(memory_format=torch.channels_last))
-        return nn.functional.normalize(outputs.to(self.queue.dtype), dim=1)
+        x = views.contiguous(memory_format=torch.channels_last)
+        return method.on_sphere(self.key_net(x))
 
     def _positive(self, frames: Tensor, masked: Tensor) -> Tensor:
         """(groupings, b, Q) bool: which keys of the queue are of the group of which query."""
@@ -194,8 +194,8 @@ def _length(asked: int, steps: int, batch: int) -> int:
     length = asked or min(half, LONGEST)
     if length > half:
         raise InputError(
-            f"method.queue {length} is more than half the {steps * batch} frames of an epoch: most "
-            f"keys would be of the frames that they are held against; choose {half} or less"
+            f"method.queue {length} is more than half the {steps * batch} frames of an epoch: it "
+            f"would hold earlier keys of many of its own anchors; choose {half} or less"
         )
     if length < batch:
         raise InputError(
