@@ -189,6 +189,19 @@ def test_every_method_reports_what_is_promised(tiny_pack, tmp_path, method):
         assert row["positives/mean"] > 1 and row["positives/beyond_own"] > 0
 
 
+def test_the_positives_of_a_queue_are_those_in_the_queue(tiny_pack, tmp_path):
+    """24 frames in three batches of 8, and the last 12 keys."""
+    of = config(pretrain__method="moco", pretrain__positives="patient", pretrain__epochs=1)
+    (row,) = train(of, tiny_pack, tmp_path)
+    rows = loop.pretrain_rows(tiny_pack, of)
+    frames = tiny_pack.frames.iloc[rows].reset_index(drop=True)
+    order = methods.build(of, frames, TAXONOMY).sampler().epoch(0)
+    patients = frames["patient"].to_numpy()[order]
+    before = [[], patients[0], patients[:2].ravel()[-12:]]
+    found = [sum(patients[step][:, None] == np.array(before[step])) for step in range(3)]
+    assert row["positives/mean"] == pytest.approx(1 + sum(map(np.sum, found)) / 24)
+
+
 def test_the_positives_are_those_of_the_method(tiny_pack, tmp_path):
     (alone,) = train(
         config(pretrain__positives="self", pretrain__epochs=1), tiny_pack, tmp_path / "a"
