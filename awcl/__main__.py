@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 when it did what was asked."""
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _one_line_warning
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     try:
         code = options.run(options)
     except InputError as error:
@@ -62,14 +63,14 @@ def _one_line_warning(message: Any, category: Any, *_: Any, **__: Any) -> None:
 # --- the parser ----------------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="awcl", description="Anatomy-aware contrastive pre-training for fetal ultrasound."
     )
     actions = parser.add_subparsers(required=True, metavar="COMMAND")
 
     _data_parsers(actions)
-    _encoder_parsers(actions)
+    _encoder_parsers(actions, of_methods=list(arguments[:1]) == ["pretrain"])
     _study_parsers(actions)
     return parser
 
@@ -135,7 +136,8 @@ def _data_parsers(actions: Any) -> None:
     _taxonomy_flag(c)
 
 
-def _encoder_parsers(actions: Any) -> None:
+def _encoder_parsers(actions: Any, of_methods: bool) -> None:
+    """of_methods: also the flags of single methods, which takes reading every method."""
     c = _command(
         actions, "pretrain", commands.pretrain, "one encoder, in this process",
         "awcl pretrain --frames clean.parquet --out run --anatomy.ratio 0.5",
@@ -145,6 +147,8 @@ def _encoder_parsers(actions: Any) -> None:
     c.add_argument("--packs", metavar="DIR")
     c.add_argument("--proxy-level", choices=("coarse", "fine"), default="fine")
     _config_flags(c, TrialConfig)
+    if of_methods:
+        _method_flags(c)
     _config_flags(c, RunConfig)
     c = _command(
         actions, "evaluate", commands.evaluate, "judge encoders on downstream tasks",
@@ -250,9 +254,27 @@ def _config_flags(command: argparse.ArgumentParser, kind: type[Config]) -> None:
     """A flag for each field of a configuration, by its dotted name."""
     group = command.add_argument_group(f"{kind.__doc__.splitlines()[0]}")
     for name, field in _fields(kind):
-        default = "" if field.default in ({}, [], None) else f" ({field.default})"
-        text = f"{field.description or ''}{default}".replace("%", "%%").strip()
-        group.add_argument(f"--{name}", dest=f"config:{name}", metavar="X", help=text)
+        group.add_argument(f"--{name}", dest=f"config:{name}", metavar="X", help=_help(field))
+
+
+def _method_flags(command: argparse.ArgumentParser) -> None:
+    """A flag for each setting that some method has."""
+    from awcl.pretrain import methods
+
+    texts: dict[str, list[str]] = {}
+    for method in methods.names():
+        for name, field in _fields(methods.find(method).Settings):
+            texts.setdefault(name, []).append(f"{method}: {_help(field)}")
+    group = command.add_argument_group("Settings of single methods (--pretrain.method)")
+    for name, of_each in texts.items():
+        flag = f"method.{name}"
+        group.add_argument(f"--{flag}", dest=f"config:{flag}", metavar="X", help="; ".join(of_each))
+
+
+def _help(field: Any) -> str:
+    """What a field is, and its default where that says something."""
+    default = "" if field.default in ({}, [], None) else f" ({field.default})"
+    return f"{field.description or ''}{default}".replace("%", "%%").strip()
 
 
 def _fields(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, Any]]:

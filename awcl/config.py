@@ -101,6 +101,20 @@ class DataConfig(Config):
     """Train frames that may be pre-trained on, e.g. {"trimester": "second", "source": "!hc18"}."""
 
 
+class MethodConfig(Config):
+    """Settings of one method alone. Which there are, and what they may be, its file says."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scalars(cls, data: Any) -> Any:
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if not isinstance(value, bool | int | float | str):
+                raise ValueError(f"{name} {value!r}: a number, text, true or false is needed")
+        return data
+
+
 class TrialConfig(Config):
     """All that pre-training reads, apart from the frames. Two equal ones give the same encoder."""
 
@@ -108,6 +122,7 @@ class TrialConfig(Config):
     anatomy: AnatomyConfig = AnatomyConfig()
     pretrain: PretrainConfig = PretrainConfig()
     data: DataConfig = DataConfig()
+    method: MethodConfig = MethodConfig()
     seed: int = Field(0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
@@ -115,8 +130,6 @@ class TrialConfig(Config):
         batch, workers = self.pretrain.batch, self.pretrain.workers
         if batch % workers:
             raise ValueError(f"pretrain.batch {batch} cannot be shared by {workers} workers evenly")
-        if self.pretrain.method == "supervised" and self.anatomy.ratio == 0:
-            raise ValueError("anatomy.ratio 0 leaves the supervised method no label to learn from")
         return self
 
     @field_validator("seed", mode="before")
@@ -171,9 +184,11 @@ def with_values(config: C, values: dict[str, Any], where: str) -> C:
     for name, value in values.items():
         *parents, last = name.split(".")
         inner: Any = data
+        part: Any = config
         for parent in parents:
             inner = inner.get(parent) if isinstance(inner, dict) else None
-        if not isinstance(inner, dict) or last not in inner:
+            part = getattr(part, parent, None)
+        if not isinstance(inner, dict) or not (last in inner or isinstance(part, MethodConfig)):
             known = ", ".join(flat(config))
             raise InputError(f"{where}: unknown field {name!r}; known: {known}")
         inner[last] = value
@@ -183,7 +198,7 @@ def with_values(config: C, values: dict[str, Any], where: str) -> C:
 def flat(config: Config, prefix: str = "") -> dict[str, Any]:
     """Dotted field name -> value, in the order of the definition."""
     out: dict[str, Any] = {}
-    for name in type(config).model_fields:
+    for name in (*type(config).model_fields, *(config.model_extra or {})):
         value = getattr(config, name)
         if isinstance(value, Config):
             out.update(flat(value, f"{prefix}{name}."))

@@ -460,7 +460,15 @@ def test_a_source_that_is_none_is_refused(awcl, tmp_path, sources, said):
         ({"pretrain__batch": 64}, "pretrain.batch 64 is larger than the 24 frames"),
         ({"pretrain__epochs": "ten"}, "pretrain.epochs 'ten': Input should be a valid integer"),
         ({"model__backbone": "resnet81"}, "model.backbone 'resnet81': no such timm model; nearest"),
-        ({"pretrain__method": "byol"}, "pretrain.method 'byol': choose one of groups, supervised"),
+        (
+            {"pretrain__method": "byol"},
+            "pretrain.method 'byol': choose one of groups, moco, supcon, ",
+        ),
+        ({"pretrain__method": "moco", "method__queue": 500}, "method.queue 500 is more than half"),
+        (
+            {"method__queue": 500},
+            "method.queue: no setting of pretrain.method groups, which has none",
+        ),
         ({"data__recipe": "strong"}, "data.recipe 'strong': choose one of paper, ultrasound"),
         ({"data__pretrain_where": "vendor=A"}, "unknown column 'vendor'"),
         ({"data__pretrain_where": "machine"}, "'machine': give COLUMN=VALUE"),
@@ -769,6 +777,16 @@ def test_help_shows_defaults_but_no_empty_ones_and_lists_come_by_their_flag(awcl
     assert "(0.1)" in told and "([])" not in told and "({})" not in told
     options = argparse.Namespace(**{"config:anatomy.held_out": "LVOT,4CH"})
     assert configured(TrialConfig, options).anatomy.held_out == ["4CH", "LVOT"]
+
+
+def test_settings_of_methods_are_flags_of_pretrain_and_its_help_tells_them(awcl):
+    told = " ".join(awcl("pretrain", "--help").out.split())
+    assert "--method.queue X moco: Keys in the queue;" in told
+    assert "--method.background X supcon: Whether" in told and "(False)" in told
+    options = argparse.Namespace(**{"config:method.queue": "64", "config:pretrain.method": "moco"})
+    assert configured(TrialConfig, options).method.queue == "64"
+    refused = awcl("pretrain", "--frames", "f", "--out", "run", "--method.qeue", "64")
+    assert refused.code == 2 and "unrecognized arguments: --method.qeue" in refused.err
 
 
 def test_a_relative_database_is_the_one_in_this_folder(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from awcl.config import RunConfig, TrialConfig, flat, parse, with_defaults, with_values
 from awcl.errors import InputError
+from awcl.pretrain import methods
 from awcl.pretrain.methods import canonical
 
 BASE = TrialConfig()
@@ -32,14 +33,11 @@ def changed(**values) -> TrialConfig:
             "pretrain.temperature 0: Input should be greater than 0",
         ),
         ({"pretrain": {"batch": 7, "workers": 2}}, "batch 7 cannot be shared by 2 workers evenly"),
+        ({"method": {"queue": [1]}}, "here: method: queue [1]: a number, text, true or false is"),
         ({"anatomy": {"granularity": "finest"}}, "granularity 'finest': Input should be 'coarse'"),
         ({"data": {"size": 8}}, "here: data.size 8: Input should be greater than or equal to 16"),
         ({"seed": -1}, "here: seed -1: Input should be greater than or equal to 0"),
         ({"seed": True}, "here: seed True: a seed is a whole number"),
-        (
-            {"pretrain": {"method": "supervised"}, "anatomy": {"ratio": 0}},
-            "here: anatomy.ratio 0 leaves the supervised method no label to learn from",
-        ),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line_with_field_and_value(data, said):
@@ -75,6 +73,15 @@ def test_flat_and_back_is_the_same():
     assert with_values(BASE, flat(config), "here") == config
     assert flat(config)["anatomy.ratio"] == 0.3
     assert set(flat(RunConfig())) == {"device", "loader_workers", "threads", "keep"}
+
+
+def test_settings_of_methods_are_fields_like_others():
+    config = changed(pretrain__method="moco", method__queue="64", method__momentum=0.9)
+    assert flat(config)["method.queue"] == "64" and "method.queue" not in flat(BASE)
+    assert with_values(BASE, flat(config), "here") == config
+    assert flat(canonical(config))["method.queue"] == 64
+    with pytest.raises(InputError, match=r"here: unknown field 'method\.queue\.x'; known: model"):
+        changed(method__queue__x=1)
 
 
 def test_a_list_of_names_has_one_form_whatever_its_order_and_as_text():
@@ -156,12 +163,12 @@ def test_fields_that_are_read_make_another_trial(values):
     granularity=st.sampled_from(["coarse", "fine"]),
     positives=st.sampled_from(["anatomy", "self", "patient", "scan", "hierarchical"]),
     temperature=st.sampled_from([0.1, 0.5]),
-    method=st.sampled_from(["groups", "supervised"]),
+    method=st.sampled_from(methods.names()),
 )
 def test_canonical_twice_is_canonical_once_and_stays_valid(
     ratio, unit, granularity, positives, temperature, method
 ):
-    if method == "supervised" and ratio == 0:
+    if method in ("supervised", "supcon") and ratio == 0:
         return
     config = changed(
         anatomy__ratio=ratio,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from awcl.config import Config, flat, with_values
+from awcl.config import Config, with_values
 from awcl.errors import InputError
 
 C = TypeVar("C", bound=Config)
@@ -13,9 +13,13 @@ C = TypeVar("C", bound=Config)
 
 def configured(kind: type[C], options: argparse.Namespace) -> C:
     """A configuration from its dotted flags, defaults where none is given."""
-    known = flat(kind())
-    given = {name: getattr(options, f"config:{name}", None) for name in known}
-    values = {name: value for name, value in given.items() if value is not None}
+    given = {
+        name.removeprefix("config:"): value
+        for name, value in vars(options).items()
+        if name.startswith("config:") and value is not None
+    }
+    fields = kind.model_fields
+    values = {name: v for name, v in given.items() if name.partition(".")[0] in fields}
     for name, value in values.items():
         if name.endswith("_where"):
             values[name] = where(value.split(","), f"--{name}")

@@ -12,6 +12,31 @@ from awcl.config import AnatomyConfig
 from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
+BACKGROUND = "background"
+
+
+def label_classes(
+    frames: pd.DataFrame,
+    anatomy: AnatomyConfig,
+    taxonomy: Taxonomy,
+    seed: int,
+    *,
+    level: str | None = None,
+    background: bool = False,
+) -> pd.Series:
+    """The class of each frame by its label, at a level; null where it has none that may be used.
+
+    level: default anatomy.granularity. background: names of no anatomy are one class, BACKGROUND.
+    Raises InputError as `usable_labels` does.
+    """
+    level = level or anatomy.granularity
+    usable = frames["anatomy"].where(usable_labels(frames, anatomy, taxonomy, seed))
+    classes = usable.map(lambda name: taxonomy.at(name, level)).astype(object)
+    if background:
+        of_none = _usable_background(frames, anatomy, taxonomy, seed)
+        classes = classes.mask(of_none, BACKGROUND)
+    return classes
+
 
 def usable_labels(
     frames: pd.DataFrame, anatomy: AnatomyConfig, taxonomy: Taxonomy, seed: int
@@ -31,6 +56,30 @@ def usable_labels(
     if not 0 <= anatomy.ratio <= 1:
         raise InputError(f"anatomy.ratio {anatomy.ratio}: choose 0 to 1")
     labelled = frames["anatomy"].map(lambda name: taxonomy.at(name, "coarse")).notna().to_numpy()
+    keep = _kept(frames, labelled, anatomy, seed)
+    if anatomy.held_out:
+        held_out = taxonomy.covered(anatomy.held_out, where="anatomy.held_out")
+        keep &= ~frames["anatomy"].isin(held_out).to_numpy()
+    return keep
+
+
+def _usable_background(
+    frames: pd.DataFrame, anatomy: AnatomyConfig, taxonomy: Taxonomy, seed: int
+) -> np.ndarray:
+    """(frames,) bool: labels of no anatomy, at the same ratio: of each name, or of the patients
+    whose anatomies are usable, so that the option adds labels and changes none."""
+    of_none = frames["anatomy"].isin(taxonomy.no_anatomy).to_numpy()
+    if anatomy.ratio_unit == "frame":
+        return _kept(frames, of_none, anatomy, seed)
+    every = anatomy.model_copy(update={"held_out": []})
+    patients = frames["patient"][usable_labels(frames, every, taxonomy, seed)]
+    return of_none & frames["patient"].isin(patients).to_numpy()
+
+
+def _kept(
+    frames: pd.DataFrame, labelled: np.ndarray, anatomy: AnatomyConfig, seed: int
+) -> np.ndarray:
+    """(frames,) bool: which of the labelled frames (or of their patients) a ratio keeps."""
     by_frame = anatomy.ratio_unit == "frame"
     names = frames["frame_id"] if by_frame else frames["patient"]
     classes = frames["anatomy"] if by_frame else pd.Series("", index=frames.index)
@@ -40,9 +89,6 @@ def usable_labels(
         ranked = units[np.argsort(hashing.uint64s(units, "usable", seed), kind="stable")]
         kept = ranked[: _ceil(anatomy.ratio * len(ranked))]
         keep[frames.index.get_indexer(rows[names[rows].isin(kept)])] = True
-    if anatomy.held_out:
-        held_out = taxonomy.covered(anatomy.held_out, where="anatomy.held_out")
-        keep &= ~frames["anatomy"].isin(held_out).to_numpy()
     return keep
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from awcl.config import AnatomyConfig, Config, TrialConfig, Where, with_defaults
-from awcl.data.labels import usable_labels
+from awcl.data.labels import label_classes
 from awcl.data.pack import FramePack
 from awcl.data.table import rows_where
 from awcl.taxonomy import Taxonomy
@@ -18,6 +18,9 @@ class Pretrained(Config):
     where: Where = {}
     """Frames of train that were pre-trained on."""
     seed: int = Field(0, ge=0)
+    background: bool = Field(False, exclude_if=lambda value: not value)
+    """It also read the labels that name no anatomy. Left out of what is stored where it did not, so
+    that evaluations from before this field keep their names."""
     elsewhere: bool = False
     """It read none of these frames: an encoder that is untrained, or comes from other images."""
 
@@ -27,7 +30,12 @@ class Pretrained(Config):
         anatomy = with_defaults(config.anatomy, "taxonomy")  # a path; whoever reads this has it
         if config.pretrain.positives == "hierarchical":
             anatomy = anatomy.model_copy(update={"granularity": "coarse"})
-        return cls(anatomy=anatomy, where=config.data.pretrain_where, seed=config.seed)
+        return cls(
+            anatomy=anatomy,
+            where=config.data.pretrain_where,
+            seed=config.seed,
+            background=config.method.model_dump().get("background", False),
+        )
 
     def rows(self, pack: FramePack) -> np.ndarray:
         """Rows of the frames that were pre-trained on, or, elsewhere, that would have been."""
@@ -41,5 +49,5 @@ class Pretrained(Config):
         """Rows of the frames whose label it used."""
         rows = self.rows(pack)
         frames = pack.frames.iloc[rows]
-        known = frames["anatomy"].map(lambda n: taxonomy.at(n, self.anatomy.granularity)).notna()
-        return rows[known.to_numpy() & usable_labels(frames, self.anatomy, taxonomy, self.seed)]
+        read = label_classes(frames, self.anatomy, taxonomy, self.seed, background=self.background)
+        return rows[read.notna()]

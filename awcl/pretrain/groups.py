@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from awcl.config import AnatomyConfig
-from awcl.data.labels import usable_labels
+from awcl.data.labels import label_classes
 from awcl.taxonomy import Taxonomy
 
 HIERARCHY = (("fine", 0.5), ("coarse", 0.5))
@@ -32,17 +32,16 @@ def groupings(
     if positives == "self":
         return [Grouping(np.arange(len(frames)))]
     if positives in ("patient", "scan"):
-        return [Grouping(_ids(frames[positives]))]
-    usable = frames["anatomy"].where(usable_labels(frames, anatomy, taxonomy, seed))
+        return [Grouping(group_ids(frames[positives]))]
     levels = HIERARCHY if positives == "hierarchical" else ((anatomy.granularity, 1.0),)
     return [
-        Grouping(_ids(usable.map(lambda name, level=level: taxonomy.at(name, level))), weight)
+        Grouping(group_ids(label_classes(frames, anatomy, taxonomy, seed, level=level)), weight)
         for level, weight in levels
     ]
 
 
 def positives_report(
-    batches: np.ndarray, ids: np.ndarray, patients: np.ndarray
+    batches: np.ndarray, groups: np.ndarray, patients: np.ndarray
 ) -> dict[str, float]:
     """What the batches (steps, batch) of an epoch gave their anchors, counted in views (2 a frame).
 
@@ -50,7 +49,7 @@ def positives_report(
     positives/mean: positives an anchor; positives/other_patient: share of positives that show
     another patient.
     """
-    group, patient = ids[batches], _ids(pd.Series(patients))[batches]
+    group, patient = groups[batches], group_ids(pd.Series(patients))[batches]
     in_group = _same_in_row(group)
     in_both = _same_in_row(group * (patient.max() + 1) + patient)
     positives = 2 * in_group - 1
@@ -70,7 +69,7 @@ def _same_in_row(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _ids(names: pd.Series) -> np.ndarray:
+def group_ids(names: pd.Series) -> np.ndarray:
     """(n,) int64: equal names share a number, and each null has one of its own."""
     codes, found = pd.factorize(names)
     alone = codes < 0

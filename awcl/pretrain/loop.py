@@ -163,7 +163,8 @@ class Session:
         return {
             "epoch": epoch + 1,
             "time": time.time(),
-            **tally.means(),
+            **positives_report(items, self.method.groups(), self.frames["patient"].to_numpy()),
+            **tally.means(),  # a method whose positives are not those of the batch reports its own
             "lr": self.optimizer.param_groups[0]["lr"],
             "seconds": tally.seconds,
             "images_per_second": tally.views * self.world / tally.seconds,
@@ -172,7 +173,6 @@ class Session:
             "labels_used": self.method.labels_used,
             "bfloat16": int(self.bfloat16),
             "threads": self.threads,
-            **positives_report(items, self.method.groups(), self.frames["patient"].to_numpy()),
         }
 
     def _step(self, batch: Batch, number: int) -> dict[str, torch.Tensor]:
@@ -182,7 +182,7 @@ class Session:
         rate = learning_rate(self.config.pretrain, self.batches.steps, number)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        x = batch.views.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = self.method.inputs(batch).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             outputs = self.trained(x)
         loss, more = self.method.loss(outputs, batch)

@@ -9,10 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from awcl.config import TrialConfig
+from awcl.config import Config, TrialConfig, parse
 from awcl.data.batches import Batches
 from awcl.data.views import FrameViews
 from awcl.encoder import Encoder
+from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
 
@@ -46,18 +47,44 @@ class Net(nn.Module):
         return self.head(self.encoder(x))
 
 
+def on_sphere(outputs: Tensor) -> Tensor:
+    """(n, D) outputs of a network at length 1, in float32 or better."""
+    exact = torch.promote_types(outputs.dtype, torch.float32)
+    return nn.functional.normalize(outputs.to(exact), dim=1)
+
+
 class Method(ABC):
     """One way to pre-train. The loop calls, for each step:
 
-    outputs = net(all views of the batch); loss, metrics = method.loss(outputs, batch);
+    outputs = net(method.inputs(batch)); loss, metrics = method.loss(outputs, batch);
     backward; optimizer step; method.after_step().
 
     `loss` is a function of the network's outputs, so that the loop alone decides how they are
     computed (in one piece, on several workers, in pieces with a gradient cache).
+
+    config: canonical. frames: those to pre-train on, a row each. labels_used: how many of their
+    anatomy labels the method reads.
     """
+
+    class Settings(Config):
+        """Hyper-parameters of this method alone; a field `queue` is the flag `--method.queue`."""
+
+    labels_used = 0
 
     def __init__(self, config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy):
         self.config, self.frames, self.taxonomy = config, frames, taxonomy
+        self.settings = self.settings_of(config)
+
+    @classmethod
+    def settings_of(cls, config: TrialConfig) -> Config:
+        """`config.method` as Settings. Raises InputError for what the method does not have."""
+        given, method = config.method.model_dump(), f"pretrain.method {config.pretrain.method}"
+        known = cls.Settings.model_fields
+        for name in given:
+            if name not in known:
+                has = ", ".join(f"method.{known_name}" for known_name in known) or "none of its own"
+                raise InputError(f"method.{name}: no setting of {method}, which has {has}")
+        return parse(cls.Settings, given, method)
 
     @classmethod
     def canonical(cls, config: TrialConfig) -> TrialConfig:
@@ -79,11 +106,15 @@ class Method(ABC):
     def modules(self) -> Net:
         """The network to train, newly initialised from torch's global generator."""
 
+    def inputs(self, batch: Batch) -> Tensor:
+        """(n, 1, S, S): what goes through the network; all views, those of a frame together."""
+        return batch.views.flatten(0, 1)
+
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """This worker's mean loss, and more to report as scalar tensors on the device.
 
-        outputs: (B * V, outputs), the V views of a frame one after the other.
+        outputs: (n, outputs), of `inputs`.
         """
 
     @abstractmethod
@@ -91,14 +122,17 @@ class Method(ABC):
         """(frames,) ids; frames with equal ids count as positives in the epoch's report."""
 
     def to(self, device: Any) -> None:
-        """Moves what is not part of the network (labels, queues) to the device."""
+        """Moves what is not part of the network (labels, queues) to the device.
+
+        Called once the network of `modules` is there too, and has the weights that it begins with.
+        """
 
     def after_step(self) -> None:
         """After each optimizer step (momentum encoders, queues)."""
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """What a resumed run needs besides network and optimizer."""
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs besides network and optimizer: tensors, also in dictionaries."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        pass
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up what `state_dict` gave; its tensors are on the processor."""

@@ -8,7 +8,7 @@ from awcl.config import TrialConfig, flat, parse, with_values
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.files import read_json_if_there
-from awcl.pretrain.methods import canonical
+from awcl.pretrain.methods import canonical, defaults
 from awcl.taxonomy import Taxonomy
 
 
@@ -17,8 +17,8 @@ def trial_key(config: TrialConfig, pack_digest: str, taxonomy_digest: str) -> st
 
     Fields at their default are left out, so a field that is added later changes no key.
     """
-    values, defaults = flat(canonical(config)), flat(TrialConfig())
-    read = {name: value for name, value in values.items() if value != defaults[name]}
+    values, default = flat(canonical(config)), flat(defaults(config.pretrain.method))
+    read = {name: value for name, value in values.items() if value != default[name]}
     read.pop("anatomy.taxonomy", None)  # its digest says what is in it
     return hashing.of_json({"config": read, "pack": pack_digest, "taxonomy": taxonomy_digest})
 

@@ -29,6 +29,17 @@ def config_of(**values) -> TrialConfig:
         {"pretrain__positives": "self"},
         {"pretrain__positives": "patient"},
         {"pretrain__method": "supervised", "anatomy__ratio": 0.5},
+        {"pretrain__method": "supcon", "anatomy__ratio": 0.5},
+        {"pretrain__method": "supcon", "method__background": True, "anatomy__ratio": 0.5},
+        {
+            "pretrain__method": "supcon",
+            "method__background": True,
+            "anatomy__ratio_unit": "patient",
+        },
+        {"pretrain__method": "moco", "pretrain__batch": 4, "anatomy__ratio": 0.5},
+        {"pretrain__method": "moco", "pretrain__batch": 4, "pretrain__positives": "hierarchical"},
+        {"pretrain__method": "moco", "pretrain__batch": 4, "pretrain__positives": "self"},
+        {"pretrain__method": "uscl", "pretrain__batch": 4},
         {"data__pretrain_where": {"machine": "A"}},
     ],
 )
@@ -46,6 +57,15 @@ def test_they_are_the_labels_that_the_method_counts(repack, taxonomy, values):
     used = told.labelled(pack, taxonomy)
     assert len(used) == methods.build(config, frames, taxonomy).labels_used
     assert set(used) <= set(rows)
+
+
+def test_background_is_told_of_where_it_was_read_and_nowhere_else():
+    """What is stored of other trials, and so the names of their evaluations, is as it ever was."""
+    with_background = Pretrained.of(config_of(pretrain__method="supcon", method__background=True))
+    assert with_background.model_dump()["background"] is True
+    for method in methods.names():
+        plain = Pretrained.of(config_of(pretrain__method=method))
+        assert set(plain.model_dump(mode="json")) == {"anatomy", "where", "seed", "elsewhere"}
 
 
 def test_a_task_is_told_once_and_what_it_was_told_stays():

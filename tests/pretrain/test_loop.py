@@ -178,6 +178,30 @@ def test_each_epoch_has_all_promised_metrics(tiny_pack, tmp_path):
     assert stored == history
 
 
+@pytest.mark.parametrize("method", methods.names())
+def test_every_method_reports_what_is_promised(tiny_pack, tmp_path, method):
+    of = config(pretrain__method=method, pretrain__epochs=2)
+    labels = {"uscl": 0}.get(method, 16)
+    for row in train(of, tiny_pack, tmp_path):
+        assert row.keys() >= PROMISED
+        assert all(math.isfinite(value) for value in row.values())
+        assert row["labels_used"] == labels and row["grad_norm"] > 0
+        assert row["positives/mean"] > 1 and row["positives/beyond_own"] > 0
+
+
+def test_the_positives_of_a_queue_are_those_in_the_queue(tiny_pack, tmp_path):
+    """24 frames in three batches of 8, and the last 12 keys."""
+    of = config(pretrain__method="moco", pretrain__positives="patient", pretrain__epochs=1)
+    (row,) = train(of, tiny_pack, tmp_path)
+    rows = loop.pretrain_rows(tiny_pack, of)
+    frames = tiny_pack.frames.iloc[rows].reset_index(drop=True)
+    order = methods.build(of, frames, TAXONOMY).sampler().epoch(0)
+    patients = frames["patient"].to_numpy()[order]
+    before = [[], patients[0], patients[:2].ravel()[-12:]]
+    found = [sum(patients[step][:, None] == np.array(before[step])) for step in range(3)]
+    assert row["positives/mean"] == pytest.approx(1 + sum(map(np.sum, found)) / 24)
+
+
 def test_the_positives_are_those_of_the_method(tiny_pack, tmp_path):
     (alone,) = train(
         config(pretrain__positives="self", pretrain__epochs=1), tiny_pack, tmp_path / "a"
@@ -244,7 +268,7 @@ def uninterrupted(tiny_pack, tmp_path_factory):
 
 
 @pytest.mark.parametrize("stopped_in", range(1, EPOCHS + 1))
-@pytest.mark.parametrize("method", ["groups", "supervised", "stateful"])
+@pytest.mark.parametrize("method", ["groups", "supervised", "stateful", "moco"])
 def test_a_run_stopped_in_any_epoch_goes_on_to_the_same_bits(
     tiny_pack, tmp_path, uninterrupted, method, stopped_in
 ):
@@ -353,6 +377,20 @@ def test_a_run_with_notice_at_any_step_goes_on_to_the_same_bits(
     assert not list(tmp_path.glob("*_step_*"))
 
 
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_queue_goes_on_to_the_same_bits_within_an_epoch(
+    tiny_pack, tmp_path, uninterrupted, asked_each_step, step
+):
+    """Network of the keys, queue and its place are part of what `assert_same_end` compares."""
+    of = config(pretrain__method="moco")
+    train_until_notice(of, tiny_pack, tmp_path, at=step)
+    train(of, tiny_pack, tmp_path)
+    assert_same_end(tmp_path, uninterrupted("moco"))
+    state = torch.load(records.newest_checkpoint(tmp_path) / records.STATE, weights_only=True)
+    assert int(state["method"]["steps_done"]) == 3 * EPOCHS
+    assert (state["method"]["queue_frames"] >= 0).all()
+
+
 def test_what_loader_workers_made_beyond_a_notice_changes_no_bit(
     tiny_pack, tmp_path, uninterrupted, asked_each_step
 ):
@@ -459,7 +497,7 @@ class KeepsWeights(FolderReporter):
     stop_after = None
 
 
-def work(rank: int, pack: FramePack, folder: str) -> None:
+def work(rank: int, pack: FramePack, folder: str, method: str) -> None:
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder}/meet",
@@ -467,7 +505,7 @@ def work(rank: int, pack: FramePack, folder: str) -> None:
         world_size=2,
         timeout=timedelta(seconds=120),
     )
-    of = config(pretrain__workers=2)
+    of = config(pretrain__workers=2, pretrain__method=method)
     loop.NOTICE_CHECK = 1
     for notice in (1, 4, None):
         reporter = GoneOnNotice(Path(folder, "noticed"), about(of, pack), at=notice)
@@ -487,8 +525,9 @@ def work(rank: int, pack: FramePack, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_end_with_equal_weights_and_go_on_to_the_same_bits(tiny_pack, tmp_path):
-    torch.multiprocessing.spawn(work, (tiny_pack, str(tmp_path)), nprocs=2)
+@pytest.mark.parametrize("method", ["groups", "moco"])
+def test_two_workers_end_with_equal_weights_and_go_on_to_the_same_bits(tiny_pack, tmp_path, method):
+    torch.multiprocessing.spawn(work, (tiny_pack, str(tmp_path), method), nprocs=2)
     for run in ("whole", "resumed"):
         each = [torch.load(tmp_path / run / f"weights_{rank}.pt") for rank in range(2)]
         assert equal(*each)

@@ -1,49 +1,19 @@
 """Methods: found by name, and each loss that of its definition."""
 
+import importlib
+import sys
+
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from small import ANATOMY, TAXONOMY, batch_of, build, config, frames
 from torch.nn.functional import cross_entropy, normalize
 
-from awcl.config import TrialConfig, with_values
 from awcl.data.labels import usable_labels
 from awcl.errors import InputError
-from awcl.pretrain import method, methods
+from awcl.pretrain import methods
 from awcl.pretrain.loss import group_loss
-from awcl.taxonomy import Taxonomy
-
-TAXONOMY = Taxonomy.load()
-ANATOMY = ["4CH", "4CH", "LVOT", "LVOT", "HCP", "HCP", "BG", None, "brain", "4CH", "4CH", "HCP"]
-
-
-def config(**values) -> TrialConfig:
-    """A small one; `pretrain__batch=4` sets pretrain.batch."""
-    small = {"model.backbone": "test_resnet", "model.projection": 16, "data.size": 32}
-    given = {name.replace("__", "."): value for name, value in values.items()}
-    return with_values(TrialConfig(), {**small, "pretrain.batch": 6, **given}, "test")
-
-
-def frames() -> pd.DataFrame:
-    n = len(ANATOMY)
-    return pd.DataFrame(
-        {
-            "frame_id": [f"s/{i}" for i in range(n)],
-            "patient": [f"s/p{i // 2}" for i in range(n)],
-            "scan": [f"s/e{i // 3}" for i in range(n)],
-            "anatomy": pd.Series(ANATOMY, dtype=object),
-        }
-    )
-
-
-def batch_of(numbers: list[int]) -> method.Batch:
-    views = torch.zeros(len(numbers), 2, 1, 32, 32, dtype=torch.uint8)
-    return method.Batch(views, torch.tensor(numbers))
-
-
-def build(**values) -> method.Method:
-    return methods.build(config(**values), frames(), TAXONOMY)
-
+from awcl.pretrain.trial import trial_key
 
 # --- groups ----------------------------------------------------------------------------------
 
@@ -169,7 +139,7 @@ def test_supervised_refuses_fewer_than_two_classes():
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"pretrain\.method 'byol': choose one of groups, superv"):
+    with pytest.raises(InputError, match=r"pretrain\.method 'byol': choose one of groups, moco, "):
         build(pretrain__method="byol")
 
 
@@ -181,11 +151,83 @@ def test_a_new_file_in_methods_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     made = build(pretrain__method="mine_from_a_test")
     assert type(made).__module__ == "awcl.pretrain.methods.mine_from_a_test"
-    with pytest.raises(InputError, match="choose one of groups, supervised, mine_from_a_test"):
+    with pytest.raises(InputError, match=r"choose one of groups, .*, uscl, mine_from_a_test"):
         build(pretrain__method="byol")
 
 
+WITH_SETTINGS = """
+from awcl.config import Config
+from awcl.pretrain.methods import groups
+
+class Method(groups.Method):
+    class Settings(Config):
+        depth: int = 2
+        "How deep it goes."
+        {later}
+"""
+
+
+@pytest.fixture
+def method_file(tmp_path, monkeypatch):
+    """write(later): a method with settings in a file of its own, and nothing else."""
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+
+    def write(later: str = "") -> None:
+        name = "awcl.pretrain.methods.with_settings"
+        sys.modules.pop(name, None)
+        (tmp_path / "with_settings.py").write_text(WITH_SETTINGS.format(later=later))
+        importlib.invalidate_caches()
+
+    yield write
+    sys.modules.pop("awcl.pretrain.methods.with_settings", None)
+
+
+def key_with_settings(**values) -> str:
+    of = config(pretrain__method="with_settings", **values)
+    return trial_key(of, "pack", "taxonomy")
+
+
+def test_settings_of_a_new_file_reach_the_method_and_the_key(method_file):
+    method_file()
+    made = build(pretrain__method="with_settings", method__depth="3")
+    assert made.settings.depth == made.config.method.depth == 3
+    assert key_with_settings(method__depth=2) == key_with_settings()
+    assert key_with_settings(method__depth=3) != key_with_settings()
+
+
+def test_a_setting_that_is_added_later_changes_no_key(method_file):
+    method_file()
+    before = [key_with_settings(), key_with_settings(method__depth=3)]
+    method_file(later="width: float = 0.5")
+    assert build(pretrain__method="with_settings").settings.width == 0.5
+    assert before == [key_with_settings(), key_with_settings(method__depth=3)]
+    assert key_with_settings(method__width=0.6) not in before
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"pretrain__method": "moco", "method__qeue": 3},
+            r"method\.qeue: no setting of pretrain\.method moco, which has method\.queue, meth",
+        ),
+        (
+            {"method__queue": 3},
+            r"method\.queue: no setting of pretrain\.method groups, which has none of its own",
+        ),
+        (
+            {"pretrain__method": "moco", "method__queue": "many"},
+            r"pretrain\.method moco: queue 'many': Input should be a valid integer",
+        ),
+    ],
+)
+def test_a_setting_that_the_method_does_not_have_is_refused_with_those_it_has(values, said):
+    for of in (methods.canonical, lambda of: methods.build(of, frames(), TAXONOMY)):
+        with pytest.raises(InputError, match=said):
+            of(config(**values))
+
+
 def test_a_batch_larger_than_the_frames_is_refused_by_each_method():
-    for name in ("groups", "supervised"):
+    for name in methods.names():
         with pytest.raises(InputError, match=r"pretrain\.batch 13 .* the 12 frames"):
             build(pretrain__method=name, pretrain__batch=13).sampler()

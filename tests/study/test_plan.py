@@ -87,7 +87,10 @@ def test_packs_lie_beside_the_study_where_nothing_is_said(tiny_study, tiny_frame
         ({"pretrain__batch": 64}, "batch 64 is larger than the 24 frames to pre-train on"),
         ({"model__backbone": "test_resnt"}, "'test_resnt': no such timm model; nearest: test_resn"),
         ({"data__recipe": "papr"}, "data.recipe 'papr': choose one of paper, ultrasound"),
-        ({"pretrain__method": "byol"}, "pretrain.method 'byol': choose one of groups, supervised"),
+        (
+            {"pretrain__method": "byol"},
+            "pretrain.method 'byol': choose one of groups, moco, supcon, ",
+        ),
         ({"data__pretrain_where": {"vendor": "A"}}, "where: unknown column 'vendor'; known: fra"),
         ({"data__pretrain_where": {"machine": "C"}}, "no frame has machine 'C'; there is A, B"),
         ({"anatomy__taxonomy": "own.toml"}, "taxonomy own.toml: No such file or directory"),

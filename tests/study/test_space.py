@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from awcl.config import TrialConfig, flat, with_values
+from awcl.config import TrialConfig, flat, shown, with_values
 from awcl.errors import InputError
 from awcl.pretrain.trial import trial_key
 from awcl.study.space import (
@@ -119,6 +119,17 @@ def test_proposed_points_follow_those_of_the_sampler_and_are_no_trial_of_their_o
     made = study(**SEARCH, proposed=[{"anatomy.ratio": 1, "pretrain.temperature": 0.7}])
     last = expand(made)[-1]
     assert len(expand(made)) == 6 and last.pretrain.temperature == 0.7
+
+
+def test_settings_of_a_method_are_axes():
+    base = with_values(BASE, {"pretrain.method": "moco"}, "test")
+    found = expand(study(base=base, axes={"method.queue": ["64", 0]}))
+    assert [shown(config)["method.queue"] for config in found] == [64, 0]
+    assert key(found[1]) == key(base) != key(found[0])
+    with pytest.raises(
+        ValidationError, match=r"method\.queue: no setting of pretrain\.method groups"
+    ):
+        study(axes={"method.queue": [64]})
 
 
 def test_a_search_runs_on_the_first_seed_and_what_is_confirmed_on_all():

@@ -1,7 +1,9 @@
 """Pre-training methods: one file each, found by name; the loop is the same for all.
 
 A file `NAME.py` here defines a class `Method` that derives from `awcl.pretrain.method.Method`, and
-`--pretrain.method NAME` finds it.
+`--pretrain.method NAME` finds it. Hyper-parameters of its own are the fields of its `Settings`,
+and so flags `--method.FIELD`, axes "method.FIELD" of a study, and part of a trial's key where they
+differ from their defaults.
 """
 
 import importlib
@@ -9,31 +11,47 @@ import pkgutil
 
 import pandas as pd
 
-from awcl.config import TrialConfig, with_defaults
+from awcl.config import MethodConfig, TrialConfig, with_defaults
 from awcl.errors import InputError
 from awcl.pretrain.method import Method
 from awcl.taxonomy import Taxonomy
 
 
+def names() -> list[str]:
+    """Every method there is."""
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def find(name: str) -> type[Method]:
+    """The method of this name. Raises InputError, with those there are, for no such one."""
+    if name not in names():
+        raise InputError(f"pretrain.method {name!r}: choose one of {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}").Method
+
+
 def build(config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy) -> Method:
-    """The configured method over the frames to pre-train on. Raises InputError for no such one."""
-    return _class(config)(config, frames, taxonomy)
+    """The configured method over the frames to pre-train on.
+
+    Raises InputError for no such method, and for what it cannot work with.
+    """
+    return find(config.pretrain.method)(canonical(config), frames, taxonomy)
 
 
 def canonical(config: TrialConfig) -> TrialConfig:
-    """The same trial with every field that it does not read at its default; equal trials are equal.
+    """The same trial with every field that it does not read at its default, and the method's own
+    settings in full; equal trials are equal.
 
     Raises InputError for no such method, or for values that it cannot work with.
     """
+    method = find(config.pretrain.method)
+    settings = method.settings_of(config).model_dump()
+    config = config.model_copy(update={"method": MethodConfig(**settings)})
     if config.anatomy.ratio == 1:  # all frames and all patients are the same labels
         anatomy = with_defaults(config.anatomy, "ratio_unit")
         config = config.model_copy(update={"anatomy": anatomy})
-    return _class(config).canonical(config)
+    return method.canonical(config)
 
 
-def _class(config: TrialConfig) -> type[Method]:
-    known = [module.name for module in pkgutil.iter_modules(__path__)]
-    name = config.pretrain.method
-    if name not in known:
-        raise InputError(f"pretrain.method {name!r}: choose one of {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}").Method
+def defaults(name: str) -> TrialConfig:
+    """The default trial, with the default settings of this method."""
+    return TrialConfig(method=MethodConfig(**find(name).Settings().model_dump()))

@@ -16,27 +16,28 @@ from torch import Tensor, nn
 
 from awcl.config import with_defaults
 from awcl.data.batches import Batches
-from awcl.data.labels import usable_labels
+from awcl.data.labels import label_classes
 from awcl.encoder import Encoder
 from awcl.pretrain import method
-from awcl.pretrain.groups import groupings
+from awcl.pretrain.groups import Grouping, groupings
 from awcl.pretrain.loss import group_loss
 
 
 class Method(method.Method):
     def __init__(self, config, frames, taxonomy):
         super().__init__(config, frames, taxonomy)
-        self.labels_used = 0
         if config.pretrain.positives in ("anatomy", "hierarchical"):
-            used = usable_labels(frames, config.anatomy, taxonomy, config.seed)
             level = self._level(config)
-            known = frames["anatomy"].map(lambda name: taxonomy.at(name, level)).notna()
-            self.labels_used = int((used & known.to_numpy()).sum())
-        self.groupings = groupings(
-            config.pretrain.positives, frames, config.anatomy, taxonomy, config.seed
-        )
-        self.weights = tuple(grouping.weight for grouping in self.groupings)
-        self.ids = torch.stack([torch.from_numpy(grouping.ids) for grouping in self.groupings])
+            read = label_classes(frames, config.anatomy, taxonomy, config.seed, level=level)
+            self.labels_used = int(read.notna().sum())
+        positives = config.pretrain.positives
+        self.group_by(groupings(positives, frames, config.anatomy, taxonomy, config.seed))
+
+    def group_by(self, found: list[Grouping]) -> None:
+        """ids: (groupings, frames) int64, weights: one a grouping."""
+        self.groupings = found
+        self.weights = tuple(grouping.weight for grouping in found)
+        self.ids = torch.stack([torch.from_numpy(grouping.ids) for grouping in found])
 
     @staticmethod
     def _level(config) -> str:
@@ -80,7 +81,7 @@ class Method(method.Method):
         self.ids = self.ids.to(device)
 
     def loss(self, outputs: Tensor, batch: method.Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        z = nn.functional.normalize(outputs.float(), dim=1)
+        z = method.on_sphere(outputs)
         views = batch.views.shape[1]
         groups = self.ids[:, batch.frames].repeat_interleave(views, dim=1)
         return group_loss(z, groups, self.config.pretrain.temperature, self.weights), {}

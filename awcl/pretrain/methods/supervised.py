@@ -4,36 +4,29 @@ Same labels (ratio, granularity), same views, same number of steps; only labelle
 more often where there are few of them.
 """
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from awcl.config import with_defaults
 from awcl.data.batches import Batches
-from awcl.data.labels import usable_labels
 from awcl.encoder import Encoder
-from awcl.errors import InputError
 from awcl.pretrain import method
+from awcl.pretrain.groups import group_ids
+from awcl.pretrain.labelled import class_names, labelled_batches, refuse_ratio_0
 
 
 class Method(method.Method):
     def __init__(self, config, frames, taxonomy):
         super().__init__(config, frames, taxonomy)
-        level = config.anatomy.granularity
-        usable = usable_labels(frames, config.anatomy, taxonomy, config.seed)
-        names = frames["anatomy"].where(usable).map(lambda name: taxonomy.at(name, level))
-        codes, self.classes = pd.factorize(names, sort=True)
-        self.labels = torch.from_numpy(codes.astype(np.int64))
-        self.labels_used = int((codes >= 0).sum())
-        if len(self.classes) < 2:
-            raise InputError(
-                f"pretrain.method supervised: {len(self.classes)} classes with usable labels at "
-                f"granularity {level}; it needs two (anatomy.ratio, anatomy.granularity)"
-            )
+        self.names = class_names(config, frames, taxonomy)
+        codes, self.classes = pd.factorize(self.names, sort=True)
+        self.labels = torch.from_numpy(codes).long()
+        self.labels_used = int(self.names.notna().sum())
 
     @classmethod
     def canonical(cls, config):
+        refuse_ratio_0(config)
         changed = {
             "model": with_defaults(config.model, "projection"),
             "pretrain": with_defaults(config.pretrain, "positives", "temperature"),
@@ -43,14 +36,10 @@ class Method(method.Method):
 
     def groups(self):
         """The classes, so that its report can be held beside that of AWCL."""
-        labels = self.labels.cpu().numpy()
-        return np.where(labels < 0, len(self.classes) + np.arange(len(labels)), labels)
+        return group_ids(self.names)
 
     def sampler(self) -> Batches:
-        labelled = np.flatnonzero(self.labels.cpu().numpy() >= 0)
-        return Batches(
-            len(self.frames), self.config.pretrain.batch, self.config.seed, only=labelled
-        )
+        return labelled_batches(self.config, self.names)
 
     def modules(self) -> method.Net:
         encoder = Encoder(self.config.model.backbone, self.config.data.size)
