@@ -9,7 +9,14 @@ import pkgutil
 
 import pandas as pd
 
-from awcl.config import TrialConfig, with_defaults
+from awcl.config import (
+    AnatomyConfig,
+    DataConfig,
+    ModelConfig,
+    PretrainConfig,
+    TrialConfig,
+    with_defaults,
+)
 from awcl.errors import InputError
 from awcl.pretrain.method import Method
 from awcl.taxonomy import Taxonomy
@@ -25,10 +32,26 @@ def canonical(config: TrialConfig) -> TrialConfig:
 
     Raises InputError for no such method, or for values that it cannot work with.
     """
+    if config.pretrain.epochs == 0:
+        return _untrained(config)
     if config.anatomy.ratio == 1:  # all frames and all patients are the same labels
         anatomy = with_defaults(config.anatomy, "ratio_unit")
         config = config.model_copy(update={"anatomy": anatomy})
     return _class(config).canonical(config)
+
+
+def _untrained(config: TrialConfig) -> TrialConfig:
+    """Nothing of method, labels and augmentation is read; the taxonomy and `pretrain_where` are, by
+    proxy and tasks. The seed stays also where it draws nothing: an arm has all seeds of its study.
+    """
+    model, data = config.model, config.data
+    return TrialConfig(
+        model=ModelConfig(backbone=model.backbone, init=model.init),
+        anatomy=AnatomyConfig(taxonomy=config.anatomy.taxonomy),
+        pretrain=PretrainConfig(epochs=0),
+        data=DataConfig(size=data.size, pretrain_where=data.pretrain_where),
+        seed=config.seed,
+    )
 
 
 def _class(config: TrialConfig) -> type[Method]:

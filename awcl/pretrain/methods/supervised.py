@@ -52,8 +52,7 @@ class Method(method.Method):
             len(self.frames), self.config.pretrain.batch, self.config.seed, only=labelled
         )
 
-    def modules(self) -> method.Net:
-        encoder = Encoder(self.config.model.backbone, self.config.data.size)
+    def modules(self, encoder: Encoder) -> method.Net:
         return method.Net(encoder, nn.Linear(encoder.width, len(self.classes)))
 
     def to(self, device) -> None:
