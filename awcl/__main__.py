@@ -54,8 +54,13 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+_told: set[str] = set()
+
+
 def _one_line_warning(message: Any, category: Any, *_: Any, **__: Any) -> None:
-    if category is UserWarning:
+    """Each once, wherever it comes from: a filter that excludes nothing is asked of many times."""
+    if category is UserWarning and str(message) not in _told:
+        _told.add(str(message))
         print(f"awcl: warning: {message}", file=sys.stderr)
 
 

@@ -15,13 +15,13 @@ from awcl.study.sampling import Range
 from awcl.study.space import Study
 
 POINTS = 4
-FRAMES = 200  # of a split
+FRAMES = {"train": 200, "val": 100, "test": 100}
 LIMITS = {
     "pretrain.epochs": 2,
     "pretrain.batch": 16,  # of as many frames as `pretrain_where` leaves of 200
     "method.queue": 16,
-    "phantom.scans": 90,
-    "phantom.seconds": 3,
+    "phantom.scans": 60,
+    "phantom.seconds": 2,
     "early_stopping.grace": 1,
 }
 """The most that a field may be; what is less stays."""
@@ -95,13 +95,14 @@ def fewer(table: FrameTable) -> FrameTable:
     """
     frames = table.frames
     kinds = frames[["anatomy", *DOMAINS]].astype(object).fillna("").agg("\x1f".join, axis=1)
-    chosen: list[int] = []
-    for split in ("train", "val", "test"):
+    chosen: dict[str, list[int]] = {}
+    for split, most in FRAMES.items():
         here = kinds[frames["split"] == split]
         if split != "train":
-            here = here[here.isin(kinds[chosen[:FRAMES]])]
-        chosen += _even(frames["frame_id"][here.index], here)[:FRAMES]
-    return FrameTable(frames.loc[sorted(chosen)].reset_index(drop=True))
+            here = here[here.isin(kinds[chosen["train"]])]
+        chosen[split] = _even(frames["frame_id"][here.index], here)[:most]
+    rows = sorted(row for of in chosen.values() for row in of)
+    return FrameTable(frames.loc[rows].reset_index(drop=True))
 
 
 def _even(names: pd.Series, kinds: pd.Series) -> list[int]:
