@@ -55,8 +55,13 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+_told: set[str] = set()
+
+
 def _one_line_warning(message: Any, category: Any, *_: Any, **__: Any) -> None:
-    if category is UserWarning:
+    """Each once, wherever it comes from: a filter that excludes nothing is asked of many times."""
+    if category is UserWarning and str(message) not in _told:
+        _told.add(str(message))
         print(f"awcl: warning: {message}", file=sys.stderr)
 
 
@@ -146,6 +151,7 @@ def _encoder_parsers(actions: Any, of_methods: bool) -> None:
     c.add_argument("--out", required=True, metavar="RUN", help="folder; an unfinished run goes on")
     c.add_argument("--packs", metavar="DIR")
     c.add_argument("--proxy-level", choices=("coarse", "fine"), default="fine")
+    _imagenet_flag(c)
     _config_flags(c, TrialConfig)
     if of_methods:
         _method_flags(c)
@@ -228,8 +234,13 @@ def _study_parsers(actions: Any) -> None:
         if name in ("run", "evaluate"):
             c.add_argument("--frames", metavar="FRAMES.parquet")
             c.add_argument("--packs", metavar="DIR", help=PACKS)
+            _imagenet_flag(c)
             c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
         if name == "run":
+            c.add_argument(
+                "--smoke", action="store_true",
+                help="a small study of its own, NAME-smoke: does all of it work on these frames?",
+            )  # fmt: skip
             c.add_argument("--dry-run", action="store_true", help="tell trials and time, run none")
 
 
@@ -240,10 +251,14 @@ def _encoder_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _weights_flags(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--imagenet-weights", metavar="FILE", help="of timm's --model.backbone, where not in cache"
-    )
+    _imagenet_flag(command)
     _config_flags(command, TrialConfig)
+
+
+def _imagenet_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--imagenet-weights", metavar="FILE", help="of timm's model.backbone, where not in cache"
+    )
 
 
 def _taxonomy_flag(command: argparse.ArgumentParser) -> None:

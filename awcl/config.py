@@ -53,6 +53,9 @@ Names = Annotated[list[str], BeforeValidator(_names)]
 class ModelConfig(Config):
     backbone: str = "resnet18"
     """Any timm model; it is built for one input channel."""
+    init: str = Field("random", min_length=1)
+    """What pre-training starts from: random, imagenet, or an encoder as `awcl evaluate` takes it.
+    A trial has its digest here instead, imagenet:DIGEST or weights:DIGEST (awcl.warm)."""
     projection: int = Field(128, ge=1)
     """Width of z, the output of the projector Linear-ReLU-Linear."""
 
@@ -75,7 +78,8 @@ class PretrainConfig(Config):
     """A file of awcl/pretrain/methods."""
     positives: Literal["anatomy", "self", "patient", "scan", "hierarchical"] = "anatomy"
     """Who is positive to whom: anatomy is AWCL, self is SimCLR."""
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(20, ge=0)
+    """0: the encoder as it was initialised, untrained; then `method` and its like are not read."""
     batch: int = Field(64, ge=2)
     """Frames a step over all workers; two views of each."""
     workers: int = Field(1, ge=1)
@@ -208,8 +212,11 @@ def flat(config: Config, prefix: str = "") -> dict[str, Any]:
 
 
 def shown(config: TrialConfig) -> dict[str, Any]:
-    """`flat` for people: '-' for what a trial without anatomy labels does not read."""
+    """`flat` for people: '-' for what an untrained trial, or one without labels, does not read."""
     values = flat(config)
+    if config.pretrain.epochs == 0:
+        read = ("model.", "pretrain.epochs", "data.size", "data.pretrain_where", "seed")
+        return {name: v if name.startswith(read) else "-" for name, v in values.items()}
     if config.anatomy.ratio == 0:
         values["anatomy.granularity"] = "-"
     if config.pretrain.positives in ("patient", "scan"):

@@ -15,6 +15,10 @@ class NotFiniteError(InputError):
     """The loss of a run is not finite; training again would end there again."""
 
 
+class NotAtHandError(InputError):
+    """Weights that somebody else has: not on this machine, and nothing is downloaded."""
+
+
 class EvaluationError(InputError):
     """Evaluations of a study failed; all else of it is done and stored."""
 

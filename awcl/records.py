@@ -6,6 +6,7 @@ STORAGE/<study>/
     train/**/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
     train/epoch_0007_step_00150/    partial: made within epoch 8, on notice of the machine's end
     eval/<task>-<hash>/{EVAL.json, predictions.parquet}
+STORAGE/weights/<digest>.safetensors    what trials start from (awcl.warm)
 STORAGE/packs/<digest>/     with COMPLETE.json where it is an object store
 STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
 
@@ -203,6 +204,11 @@ def checkpoint_digest(checkpoint: AnyPath) -> str:
 # --- a study's folder ------------------------------------------------------------------------
 
 
+def epochs_done(history: list[dict[str, Any]]) -> int:
+    """How many epochs a history tells of; an untrained trial's one row is of epoch 0."""
+    return history[-1]["epoch"] if history else 0
+
+
 @dataclass(frozen=True)
 class TrialFolder:
     """What is stored of one trial."""
@@ -279,6 +285,11 @@ class TrialFolder:
         last = done["epoch"] if done else math.inf
         return [by_epoch[epoch] for epoch in sorted(by_epoch) if epoch <= last]
 
+    @property
+    def epochs_done(self) -> int:
+        """Of which the history tells; 0 also of an untrained trial that has ended."""
+        return epochs_done(self.history())
+
     def catch_up(self, up_to: float = math.inf) -> None:
         """Writes to history.jsonl what only a checkpoint tells.
 
@@ -287,7 +298,7 @@ class TrialFolder:
         have gone on for one more.
         """
         known = {row["epoch"] for row in _lines(self.path / "history.jsonl")}
-        newest = max(known, default=0)
+        newest = max(known, default=-1)  # an untrained trial has one row, of epoch 0
         gap = len(known) < newest
         checkpoint = newest_checkpoint(self.train, after=-1 if gap else newest)
         if checkpoint is not None:
@@ -327,6 +338,16 @@ class StudyFolder:
         """STUDY.json, the accepted definition; None before the first run."""
         return _read_if_there(self.path / "STUDY.json")
 
+    @property
+    def arm_of(self) -> dict[str, str]:
+        """A trial's key -> its arm, or the arms that it is equally; empty where there are none."""
+        return (self.definition or {}).get("arm_of", {})
+
+    @property
+    def not_run(self) -> list[dict[str, str]]:
+        """What is not run: arm and axes as tables show them, and the `reason`."""
+        return (self.definition or {}).get("not_run", [])
+
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)
 
@@ -360,7 +381,9 @@ class StudyFolder:
             done = trial.done
             if done is None:
                 trial.catch_up(up_to=stops.get(trial.key, math.inf))
-            elif len(trial.history()) < done["epoch"]:  # marked before its last epoch was told
+            elif len(trial.history()) < max(
+                1, done["epoch"]
+            ):  # marked before its last epoch was told
                 trial.catch_up(up_to=done["epoch"])
 
     def trial(self, key: str) -> TrialFolder:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from awcl import records
 from awcl.encoder import Encoder, check_backbone, fit, has_fixed_size, read_safetensors
-from awcl.errors import InputError
+from awcl.errors import InputError, NotAtHandError
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 WRAPPERS = (
@@ -72,16 +72,16 @@ def _from_file(path: Path, backbone: str, size: int) -> Encoder:
 
 
 def cached(backbone: str) -> Path:
-    """The file of timm's own weights in the cache of Hugging Face. InputError where it is not."""
+    """The file of timm's own weights in the cache of Hugging Face. Else NotAtHandError."""
     check_backbone(backbone)
     config = timm.get_pretrained_cfg(backbone)
     if config is None or not config.hf_hub_id:
-        raise InputError(f"imagenet: timm has no weights of {backbone}; choose another backbone")
+        raise NotAtHandError(f"imagenet: timm has no weights of {backbone}; choose another")
     for name in HUB_FILES:
         found = try_to_load_from_cache(config.hf_hub_id, name)
         if isinstance(found, str):
             return Path(found)
-    raise InputError(
+    raise NotAtHandError(
         f"imagenet: weights of timm's {backbone}.{config.tag} are not in the cache; download "
         f"{HUB_FILES[0]} of https://huggingface.co/{config.hf_hub_id} and give it by "
         "--imagenet-weights FILE"

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from awcl.config import TrialConfig, with_values
+from awcl.encoder import Encoder
 from awcl.pretrain import method, methods
 from awcl.taxonomy import Taxonomy
 
@@ -43,7 +44,8 @@ def build(**values) -> method.Method:
 def stepped(made: method.Method, dtype: torch.dtype = torch.float64) -> method.Net:
     """The network of a method, which is ready for its first step then."""
     torch.manual_seed(1)
-    net = made.modules().to(dtype)
+    encoder = Encoder(made.config.model.backbone, made.config.data.size)
+    net = made.modules(encoder).to(dtype)
     made.to("cpu")
     return net
 

@@ -17,7 +17,8 @@ from awcl.commands.shared import (
 
 
 def pretrain(options: argparse.Namespace) -> int:
-    from awcl.config import RunConfig, TrialConfig
+    from awcl import warm
+    from awcl.config import RunConfig, TrialConfig, with_values
     from awcl.data.packing import find_or_build
     from awcl.downstream.diagnostics import Diagnostics
     from awcl.downstream.proxy import Proxy
@@ -28,7 +29,12 @@ def pretrain(options: argparse.Namespace) -> int:
     from awcl.pretrain.trial import about
     from awcl.taxonomy import Taxonomy
 
-    config = canonical(configured(TrialConfig, options))
+    config, weights = configured(TrialConfig, options), Path(options.out) / "weights"
+    model = config.model
+    init = warm.keep(
+        model.init, model.backbone, config.data.size, weights, options.imagenet_weights
+    )
+    config = canonical(with_values(config, {"model.init": init}, "the command line"))
     run = configured(RunConfig, options)
     taxonomy = Taxonomy.load(config.anatomy.taxonomy)
     packed = find_or_build(frame_table(options, taxonomy), config.data.size, packs_folder(options))
@@ -41,9 +47,10 @@ def pretrain(options: argparse.Namespace) -> int:
         Path(options.out), about(config, packed), keep=run.keep, log=_epoch_line(config)
     )
     with machine.process_group():
-        history = run_loop(config, packed, taxonomy, reporter, evaluators, run)
-    if "val/proxy" in history[-1]:  # measured by the first of several processes
-        print(f"{len(history)} epochs, val/proxy {history[-1]['val/proxy']:.3f} -> {options.out}")
+        history = run_loop(config, packed, taxonomy, reporter, evaluators, run, weights)
+    last = history[-1]
+    if "val/proxy" in last:  # measured by the first of several processes
+        print(f"{last['epoch']} epochs, val/proxy {last['val/proxy']:.3f} -> {options.out}")
     return 0
 
 
@@ -79,6 +86,9 @@ def export(options: argparse.Namespace) -> int:
 
 def _epoch_line(config: Any) -> Callable[[dict[str, Any]], None]:
     def log(row: dict[str, Any]) -> None:
+        if row["epoch"] == 0:
+            print(f"untrained  proxy {row['val/proxy']:.3f}", flush=True)
+            return
         print(
             f"epoch {row['epoch']:3d}/{config.pretrain.epochs}  loss {row['loss']:.3f}  "
             f"proxy {row['val/proxy']:.3f}  {row['images_per_second']:.0f} images/s  "

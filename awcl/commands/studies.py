@@ -24,7 +24,7 @@ def study_run(options: argparse.Namespace) -> int:
         if options.dry_run:
             from awcl.study import dry
 
-            stages.begin("dry run", "nothing is trained, nothing stored but frames and packs")
+            stages.begin("dry run", "nothing is trained, and of results nothing stored")
             for line in dry.tell(plan):
                 print(line)
             return 0
@@ -125,13 +125,16 @@ def _study(options: argparse.Namespace, stages: Any, stored: bool = False) -> tu
 
     stored: only of a study that was run before.
     """
-    from awcl.study import recipes
+    from awcl.study import recipes, smoke
 
-    study = recipes.load(options.name)
+    study, smoked = recipes.load(options.name), getattr(options, "smoke", False)
     if options.rename is not None:
         study = with_values(study, {"name": options.rename}, "--as")
+    if smoked:
+        study = smoke.smaller(study)
     if not options.frames and study.phantom is None:
         raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
+    from awcl.data.table import FrameTable
     from awcl.files import storage_folder
     from awcl.study import packs, phantom, plan
     from awcl.taxonomy import Taxonomy
@@ -140,15 +143,18 @@ def _study(options: argparse.Namespace, stages: Any, stored: bool = False) -> tu
     storage, uri = storage_folder(options.storage), _tracking(options)
     if stored:
         _found(storage / study.name)
+    taxonomy = Taxonomy.load(study.base.anatomy.taxonomy)
     if options.frames:
         frames = Path(options.frames)
     else:
-        taxonomy = Taxonomy.load(study.base.anatomy.taxonomy)
         where = packs.local_storage(storage)
         frames = phantom.make(study.phantom, where, taxonomy, stages)
+    table = FrameTable.read(frames, taxonomy)
+    if smoked:
+        table = smoke.fewer(table)
     stages.begin("pack", "frames as the trials read them")
     packs_folder = Path(options.packs) if options.packs else None
-    made = plan.make_plan(study, frames, storage, packs_folder)
+    made = plan.make_plan(study, table, storage, packs_folder, options.imagenet_weights)
     tell_failed(made.trials[0].pack)
     return made, Tracker(uri, made.folder)
 

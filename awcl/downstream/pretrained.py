@@ -3,6 +3,7 @@
 import numpy as np
 from pydantic import Field
 
+from awcl import warm
 from awcl.config import AnatomyConfig, Config, TrialConfig, Where, with_defaults
 from awcl.data.labels import label_classes
 from awcl.data.pack import FramePack
@@ -25,16 +26,24 @@ class Pretrained(Config):
     """It read none of these frames: an encoder that is untrained, or comes from other images."""
 
     @classmethod
-    def of(cls, config: TrialConfig) -> "Pretrained":
-        """Of a trial, whose configuration is canonical: what reads no label has ratio 0."""
+    def of(cls, config: TrialConfig) -> "Pretrained | None":
+        """Of a trial, whose configuration is canonical: what reads no label has ratio 0.
+
+        None where it started from an encoder of which is not known what that was trained on.
+        """
+        if not warm.saw_no_frames(config.model.init):
+            return None
         anatomy = with_defaults(config.anatomy, "taxonomy")  # a path; whoever reads this has it
         if config.pretrain.positives == "hierarchical":
             anatomy = anatomy.model_copy(update={"granularity": "coarse"})
+        if config.pretrain.epochs == 0:
+            anatomy = anatomy.model_copy(update={"ratio": 0.0})
         return cls(
             anatomy=anatomy,
             where=config.data.pretrain_where,
             seed=config.seed,
             background=config.method.model_dump().get("background", False),
+            elsewhere=config.pretrain.epochs == 0,
         )
 
     def rows(self, pack: FramePack) -> np.ndarray:

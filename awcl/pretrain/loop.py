@@ -20,13 +20,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from awcl import hashing, records
+from awcl import hashing, records, warm
 from awcl.config import PretrainConfig, RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.data.table import rows_where
 from awcl.encoder import Encoder
 from awcl.errors import InputError, NotFiniteError
-from awcl.files import read_json, write_json
+from awcl.files import AnyPath, read_json, write_json
 from awcl.pretrain import machine, methods
 from awcl.pretrain.feed import Feed
 from awcl.pretrain.groups import positives_report
@@ -52,14 +52,19 @@ def pretrain(
     reporter: Reporter,
     evaluators: Sequence[Evaluator] = (),
     run: RunConfig | None = None,
+    weights: AnyPath | None = None,
 ) -> list[dict[str, Any]]:
     """Trains to config.pretrain.epochs, from the reporter's checkpoint where it has one.
 
+    weights: the folder in which `awcl.warm.keep` put those of config.model.init.
     Returns the metrics of each epoch: loss, images_per_second (views through the network),
-    data_wait (share of the time), grad_norm, positives/* and what the evaluators yield.
+    data_wait (share of the time), grad_norm, positives/* and what the evaluators yield. An
+    untrained trial (0 epochs) has one row, of epoch 0, with the evaluators' metrics alone.
     Raises InputError for what frames or machine do not allow, NotFiniteError for such a loss.
     """
-    session = Session(config, pack, taxonomy, run or RunConfig())
+    if config.pretrain.epochs == 0:
+        return _untrained(config, reporter, evaluators, run or RunConfig(), weights)
+    session = Session(config, pack, taxonomy, run or RunConfig(), weights)
     checkpoint = reporter.start()
     if checkpoint is not None:
         session.load(checkpoint)
@@ -71,6 +76,49 @@ def pretrain(
         session.history.append(metrics)
         reporter.epoch(metrics, session.save)
     return session.history
+
+
+def _untrained(
+    config: TrialConfig,
+    reporter: Reporter,
+    evaluators: Sequence[Evaluator],
+    run: RunConfig,
+    weights: AnyPath | None,
+) -> list[dict[str, Any]]:
+    """The encoder as it was initialised, as a complete checkpoint of epoch 0, and its one row."""
+    rank, world = machine.place()
+    _check_workers(config, world)
+    checkpoint = reporter.start()
+    if checkpoint is not None:
+        return read_json(checkpoint / records.HISTORY)["epochs"]
+    torch.set_num_threads(run.threads or torch.get_num_threads())
+    encoder = initial_encoder(config, weights).to(machine.device(run.device, rank))
+    metrics: dict[str, Any] = {"epoch": 0, "time": time.time(), "labels_used": 0}
+    for evaluator in evaluators:
+        metrics.update(evaluator.run(encoder))
+
+    def save(folder: Path) -> None:
+        encoder.save(folder / records.ENCODER)
+        write_json(folder / records.HISTORY, {"epochs": [metrics]})
+        records.mark_complete(folder)
+
+    reporter.epoch(metrics, save)
+    return [metrics]
+
+
+def initial_encoder(config: TrialConfig, weights: AnyPath | None = None) -> Encoder:
+    """What a trial starts from. Draws by the trial's seed, and leaves torch's generator there for
+    the head; so an untrained trial is the very start of a trained one of its seed."""
+    torch.manual_seed(hashing.uint64("weights", config.seed) % 2**63)
+    return warm.start(config.model, config.data.size, weights)
+
+
+def _check_workers(config: TrialConfig, world: int) -> None:
+    if world != config.pretrain.workers:
+        raise InputError(
+            f"pretrain.workers is {config.pretrain.workers}, but {world} processes run; "
+            "the number of workers is part of a trial"
+        )
 
 
 def pretrain_rows(pack: FramePack, config: TrialConfig) -> np.ndarray:
@@ -85,14 +133,17 @@ def pretrain_rows(pack: FramePack, config: TrialConfig) -> np.ndarray:
 class Session:
     """Network, optimizer, data and history of one run, on this worker."""
 
-    def __init__(self, config: TrialConfig, pack: FramePack, taxonomy: Taxonomy, run: RunConfig):
+    def __init__(
+        self,
+        config: TrialConfig,
+        pack: FramePack,
+        taxonomy: Taxonomy,
+        run: RunConfig,
+        weights: AnyPath | None = None,
+    ):
         self.config, self.run = config, run
         self.rank, self.world = machine.place()
-        if self.world != config.pretrain.workers:
-            raise InputError(
-                f"pretrain.workers is {config.pretrain.workers}, but {self.world} processes run; "
-                "the number of workers is part of a trial"
-            )
+        _check_workers(config, self.world)
         if pack.size != config.data.size:
             raise InputError(f"data.size is {config.data.size}, the pack's {pack.size}")
         self.device = machine.device(run.device, self.rank)
@@ -104,8 +155,8 @@ class Session:
         self.frames = pack.frames.iloc[rows].reset_index(drop=True)
         self.method: Method = methods.build(config, self.frames, taxonomy)
         self.batches = self.method.sampler()
-        torch.manual_seed(hashing.uint64("weights", config.seed) % 2**63)
-        self.net = self.method.modules().to(self.device, memory_format=torch.channels_last)
+        net = self.method.modules(initial_encoder(config, weights))
+        self.net = net.to(self.device, memory_format=torch.channels_last)
         self.method.to(self.device)
         self.trained: nn.Module = self.net
         if self.world > 1:

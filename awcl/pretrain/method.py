@@ -103,8 +103,9 @@ class Method(ABC):
         return np.stack([views.view(images[0], 0), views.view(images[0], 1)])
 
     @abstractmethod
-    def modules(self) -> Net:
-        """The network to train, newly initialised from torch's global generator."""
+    def modules(self, encoder: Encoder) -> Net:
+        """The network to train: this encoder, which may come with weights (model.init), under a
+        head that is newly initialised from torch's global generator."""
 
     def inputs(self, batch: Batch) -> Tensor:
         """(n, 1, S, S): what goes through the network; all views, those of a frame together."""

@@ -4,25 +4,31 @@ import json
 import os
 from collections.abc import Iterator
 
-from awcl.config import RunConfig, TrialConfig, shown, with_values
+from awcl.config import RunConfig, TrialConfig, with_values
 from awcl.downstream.telling import aligned
 from awcl.pretrain.loop import pretrain_rows, seconds_per_step
+from awcl.study import arms
 from awcl.study.plan import Plan, Trial
+from awcl.study.space import arms_of, not_run
 from awcl.study.stages import duration
 from awcl.taxonomy import Taxonomy
 
 
 def tell(plan: Plan) -> Iterator[str]:
     """Lines for people. Times a few steps of each kind of trial on this machine; stores nothing."""
-    axes = [*plan.study.axes, "seed"]
-    rows = [["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "state"]]
+    definition = plan.study.model_dump(mode="json")
+    columns, arm_of = arms.columns(definition), arms_of(plan.study)
+    rows = [[*arms.heads(columns), "epochs", "state"]]
     for trial in plan.trials:
-        values = shown(trial.config)
+        arm = arm_of.get(trial.config.model_dump_json())
         rows.append([
-            trial.key, *[str(values[axis]) for axis in axes],
-            f"{len(trial.folder.history())}/{trial.config.pretrain.epochs}",
+            *arms.cells(columns, trial.config, trial.key, arm),
+            f"{trial.folder.epochs_done}/{trial.config.pretrain.epochs}",
             trial.folder.outcome or "to run",
         ])  # fmt: skip
+    for row in not_run(plan.study):
+        cells = [row.get(name, "-") for name in columns]
+        rows.append([*cells, "-", f"not run: {row['reason']}"])
     yield aligned(rows)
     further = plan.study.confirm * (len(plan.study.seeds) - 1) - sum(
         not plan.searched(trial) for trial in plan.trials
@@ -52,6 +58,8 @@ def _times(plan: Plan) -> Iterator[str]:
     epochs: dict[str, float] = {}  # seconds of one, by kind of trial
     total = 0.0
     for trial in pending:
+        if trial.config.pretrain.epochs == 0:
+            continue
         kind, batch = _kind(trial), trial.config.pretrain.batch
         if kind not in epochs:
             step = _step(trial, plan.study.resources.cpus)
@@ -61,7 +69,7 @@ def _times(plan: Plan) -> Iterator[str]:
                 f"a step of {trial.key} took {step:.3g} s here; "
                 f"an epoch has {steps}, for {batch} frames each"
             )
-        left = trial.config.pretrain.epochs - len(trial.folder.history())
+        left = trial.config.pretrain.epochs - trial.folder.epochs_done
         total += left * epochs[kind]
     cores = plan.study.resources.cpus * max(trial.config.pretrain.workers for trial in pending)
     here = os.cpu_count() or 1
@@ -88,6 +96,7 @@ def _step(trial: Trial, threads: int) -> float:
     """Seconds of one worker's share of a step."""
     pretrain = trial.config.pretrain
     share = {"pretrain.workers": 1, "pretrain.batch": pretrain.batch // pretrain.workers}
+    share["model.init"] = "random"  # as fast as any weights
     config: TrialConfig = with_values(trial.config, share, "dry run")
     taxonomy = Taxonomy.load(config.anatomy.taxonomy)
     run = RunConfig(threads=min(threads, os.cpu_count() or 1))

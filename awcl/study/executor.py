@@ -131,7 +131,7 @@ def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
     courses = {}
     pending = {trial.key for trial in plan.pending}
     for trial in plan.trials:
-        budget, epochs = trial.config.pretrain.epochs, len(trial.folder.history())
+        budget, epochs = trial.config.pretrain.epochs, trial.folder.epochs_done
         courses[trial.key] = Course(epochs, budget, ended=trial.key not in pending)
     there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
     left = max(0, len(plan.trials) * len(plan.study.tasks) - there)

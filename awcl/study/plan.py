@@ -24,7 +24,15 @@ from awcl.pretrain.trial import about, trial_key
 from awcl.records import StudyFolder, TrialFolder, checkpoint_digest
 from awcl.study.packs import local_storage, share
 from awcl.study.sampling import Point
-from awcl.study.space import Study, check_growth, expand, with_stored_points
+from awcl.study.space import (
+    Study,
+    arms_of,
+    check_growth,
+    not_run,
+    runnable,
+    with_stored_points,
+)
+from awcl.study.starts import with_weights
 from awcl.taxonomy import Taxonomy
 
 
@@ -117,18 +125,28 @@ class Plan:
         return bool(self._unjudged(trial)) and trial.folder.checkpoint() is None
 
 
-def make_plan(study: Study, frames: Path, storage: AnyPath, packs: Path | None = None) -> Plan:
+def make_plan(
+    study: Study,
+    frames: Path | FrameTable,
+    storage: AnyPath,
+    packs: Path | None = None,
+    imagenet: str | None = None,
+) -> Plan:
     """Packs the frames and checks every trial and task against them; `held` then takes its folder.
 
-    Points that the folder holds beside the recipe's belong to it. Raises InputError for what is
-    wrong before anything is run; nothing is stored then but packs.
+    Points that the folder holds beside the recipe's belong to it. imagenet: a file of ImageNet's
+    weights, where the cache lacks them. Raises InputError for what is wrong before anything is run;
+    nothing is stored then but packs, and the weights that trials start from.
     """
     storage = storage_folder(storage)
     folder = StudyFolder(storage / study.name)
     if folder.definition is not None:
         study = with_stored_points(study, folder.definition)
-    table = FrameTable.read(frames, Taxonomy.load(study.base.anatomy.taxonomy))
-    sizes = sorted({config.data.size for config in expand(study)})
+    study = with_weights(study, storage, imagenet)
+    table = frames
+    if not isinstance(table, FrameTable):
+        table = FrameTable.read(frames, Taxonomy.load(study.base.anatomy.taxonomy))
+    sizes = sorted({config.data.size for config in runnable(study)})
     packs_folder = packs or local_storage(storage) / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
     plan = Plan(study, folder, _trials(study, folder, by_size))
@@ -149,7 +167,7 @@ def with_confirmed(plan: Plan, points: list[Point]) -> Plan:
 
 def _trials(study: Study, folder: StudyFolder, by_size: dict[int, FramePack]) -> list[Trial]:
     trials = []
-    for config in expand(study):
+    for config in runnable(study):
         pack = by_size[config.data.size]
         taxonomy = Taxonomy.load(config.anatomy.taxonomy)
         key = trial_key(config, pack.digest, taxonomy.digest)
@@ -171,6 +189,8 @@ def _check(plan: Plan) -> None:
     for trial in plan.trials:
         Views(trial.config.data.recipe, trial.config.data.size, trial.config.seed)
         frames = trial.pack.frames.iloc[pretrain_rows(trial.pack, trial.config)]
+        if trial.config.pretrain.epochs == 0:
+            continue
         taxonomy = Taxonomy.load(trial.config.anatomy.taxonomy)
         methods.build(trial.config, frames.reset_index(drop=True), taxonomy).sampler()
 
@@ -201,6 +221,11 @@ def _definition(plan: Plan) -> dict[str, Any]:
     """What STUDY.json is to hold. Raises InputError where what it holds may not grow to that."""
     wanted = plan.study.model_dump(mode="json")
     wanted["packs"] = {str(trial.pack.size): trial.pack.digest for trial in plan.trials}
+    arms, absent = arms_of(plan.study), not_run(plan.study)
+    if arms:
+        wanted["arm_of"] = {t.key: arms[t.config.model_dump_json()] for t in plan.trials}
+    if absent:
+        wanted["not_run"] = absent
     accepted = plan.folder.definition
     if accepted is not None:
         check_growth(accepted, wanted)

@@ -12,7 +12,7 @@ from awcl.errors import InputError
 from awcl.records import StudyFolder
 from awcl.study.results import results
 from awcl.study.sampling import Axes, Point, Range
-from awcl.study.space import Study, configuration, points, stored_study
+from awcl.study.space import Study, configuration, points, stored_study, varied
 
 STARTUP = 10  # below so many results the proposals are random draws
 TRIES = 100  # a proposal
@@ -47,12 +47,13 @@ def propose(folder: StudyFolder, count: int) -> tuple[list[Point], int]:
 def _new_points(study: Study, known: list[tuple[Point, float]], count: int) -> list[Point]:
     """Points that are not there; the same ones from the same study."""
     there = [configuration(study, point, study.seeds[0]) for point in points(study)]
-    optimiser = _optimiser(study.axes, known, seed=len(there))
-    space = {name: _distribution(axis) for name, axis in study.axes.items()}
+    optimiser = _optimiser(varied(study), known, seed=len(there))
+    axes = varied(study)
+    space = {name: _distribution(axis) for name, axis in axes.items()}
     appended: list[Point] = []
     for _ in range(TRIES * count):
         # What was asked for counts as running until it is told, and Optuna keeps away from that.
-        point = _point(study.axes, optimiser.ask(space).params)
+        point = _point(axes, optimiser.ask(space).params)
         config = configuration(study, point, study.seeds[0])
         if config not in there:
             there.append(config)

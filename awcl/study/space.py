@@ -3,11 +3,13 @@
 The same study twice gives the same bytes; `expand` is a pure function from it to its trials.
 """
 
-from typing import Any
+from collections import defaultdict
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from awcl.config import Config, TrialConfig, Where, parse, with_values
+from awcl import warm
+from awcl.config import Config, TrialConfig, Where, parse, shown, with_values
 from awcl.data.phantom.scan import Settings
 from awcl.downstream import tasks
 from awcl.errors import InputError
@@ -68,6 +70,11 @@ class Phantom(Config):
         return self
 
 
+ARM = "arm"
+"""What a point calls the name of its arm; no field of a trial."""
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
 class Study(Config):
     """Which trials to run, how long, and how they are judged."""
 
@@ -76,6 +83,9 @@ class Study(Config):
     axes: Axes = {}
     """Dotted field -> its values, e.g. {"anatomy.ratio": [0, 0.5, 1]}; where points are drawn also
     a range, e.g. {"pretrain.temperature": {"low": 0.05, "high": 1, "log": True}}."""
+    arms: dict[ArmName, dict[str, Any]] = {}
+    """Arms of a comparison by name: dotted field -> value, e.g. {"simclr": {"pretrain.positives":
+    "self"}, "awcl": {"anatomy.ratio": 0.5}}. Every arm has every point of the axes."""
     sampler: Sampler = "grid"
     """grid: all combinations; random and sobol draw `samples` points."""
     samples: int = Field(0, ge=0)
@@ -102,6 +112,8 @@ class Study(Config):
     """Points that `awcl study propose` appended; kept in STUDY.json."""
     confirmed: list[Point] = []
     """Points that were chosen to run on all seeds, best first; kept in STUDY.json."""
+    weights: dict[str, str] = {}
+    """"INIT BACKBONE SIZE" -> the weights that this was found to be (awcl.warm); in STUDY.json."""
 
     @field_validator("tasks")
     @classmethod
@@ -122,8 +134,19 @@ class Study(Config):
             raise ValueError("seed is no axis; list seeds in `seeds`")
         return found
 
+    @field_validator("arms")
+    @classmethod
+    def _no_seed(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, values in arms.items():
+            if "seed" in values:
+                raise ValueError(f"arm {name} sets seed; every arm has the seeds of `seeds`")
+        return arms
+
     @model_validator(mode="after")
     def _sound(self) -> "Study":
+        for name, values in self.arms.items():
+            for field in set(values) & set(self.axes):
+                raise ValueError(f"arm {name} sets {field}, which is an axis too; choose one")
         names = [tasks.settings(task).name for task in self.tasks]
         for name in names:
             if names.count(name) > 1:
@@ -132,24 +155,44 @@ class Study(Config):
         if self.confirm and len(self.seeds) < 2:
             raise ValueError(f"confirm {self.confirm}: there is no seed but the first; list more")
         for point in (*self.proposed, *self.confirmed):
-            sampling.check_point(self.axes, point)
+            sampling.check_point(varied(self), point)
         expand(self)
         return self
 
 
+def varied(study: Study) -> Axes:
+    """What a point has a value of: its arm, where the study has arms, and each axis."""
+    arms: Axes = {ARM: list(study.arms)} if study.arms else {}
+    return {**arms, **study.axes}
+
+
 def points(study: Study) -> list[Point]:
-    """What a study tries: the points of its sampler, then those that were proposed."""
-    drawn = sampling.points(study.axes, study.sampler, study.samples)
+    """What a study tries: the points of its sampler in every arm, then those that were proposed."""
+    drawn = list(sampling.points(study.axes, study.sampler, study.samples))
+    if study.arms:
+        drawn = [{ARM: arm, **point} for arm in study.arms for point in drawn]
     return [*drawn, *study.proposed]
 
 
 def configuration(study: Study, point: Point, seed: int) -> TrialConfig:
     """The trial of a point and a seed; the same for points that differ in what it does not read.
 
-    Raises InputError for an axis that is no field, or a value that the field refuses.
+    Raises InputError for an arm or axis that is no field, or a value that the field refuses.
     """
-    values = {**point, "seed": seed}
-    return canonical(with_values(study.base, values, f"study {study.name}"))
+    values, where = {**point, "seed": seed}, f"study {study.name}"
+    if ARM in values:
+        arm = values.pop(ARM)
+        values, where = {**study.arms[arm], **values}, f"{where}, arm {arm}"
+    config = with_values(study.base, values, where)
+    found = study.weights.get(started_from(config))
+    if found:
+        config = with_values(config, {"model.init": found}, where)
+    return canonical(config)
+
+
+def started_from(config: TrialConfig) -> str:
+    """What `Study.weights` calls the encoder that a trial starts from."""
+    return f"{config.model.init} {config.model.backbone} {config.data.size}"
 
 
 def expand(study: Study) -> list[TrialConfig]:
@@ -168,7 +211,38 @@ def expand(study: Study) -> list[TrialConfig]:
     return list(found.values())
 
 
-GROWING = ("axes", "samples", "seeds", "confirm", "proposed", "confirmed")
+def runnable(study: Study) -> list[TrialConfig]:
+    """`expand` without the trials whose weights are not at hand."""
+    return [config for config in expand(study) if warm.is_known(config.model.init)]
+
+
+def not_run(study: Study) -> list[dict[str, str]]:
+    """Each point whose weights are not at hand: its arm and axes as tables show them, the reason.
+
+    In every table they keep their row.
+    """
+    rows = []
+    for point in points(study):
+        config = configuration(study, point, study.seeds[0])
+        if not warm.is_known(config.model.init):
+            values = {**shown(config), **({ARM: point[ARM]} if ARM in point else {})}
+            row = {name: str(values[name]) for name in varied(study)}
+            rows.append({**row, "reason": "weights not at hand"})
+    return [row for at, row in enumerate(rows) if row not in rows[:at]]
+
+
+def arms_of(study: Study) -> dict[str, str]:
+    """Configuration in JSON -> the arm that it belongs to; names joined where arms are equal."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for point in points(study) if study.arms else ():
+        for seed in study.seeds:
+            there = names[configuration(study, point, seed).model_dump_json()]
+            if point[ARM] not in there:
+                there.append(point[ARM])
+    return {config: " = ".join(arms) for config, arms in names.items()}
+
+
+GROWING = ("arms", "axes", "samples", "seeds", "confirm", "proposed", "confirmed", "weights")
 FREE = ("resources", "evaluation", "id")
 
 
@@ -179,20 +253,23 @@ def stored_study(definition: dict[str, Any]) -> Study:
 
 
 def with_stored_points(study: Study, definition: dict[str, Any]) -> Study:
-    """The study with the points that STUDY.json has beside the recipe's.
+    """The study with what STUDY.json has beside the recipe's: points, and weights that were found.
 
     Raises InputError, with the difference, where the axes have changed so that these are none.
     """
     stored = stored_study(definition)
     there = [*stored.proposed, *stored.confirmed]
-    if not all(sampling.is_point(study.axes, point) for point in there):
-        old, new = (made.model_dump(mode="json")["axes"] for made in (stored, study))
-        raise _other_definition(study.name, _differences("axes", old, new))
-    lists = {
+    if not all(sampling.is_point(varied(study), point) for point in there):
+        old, new = (made.model_dump(mode="json") for made in (stored, study))
+        differences = _differences("axes", old["axes"], new["axes"])
+        lost = [f"arm {arm} is gone" for arm in stored.arms if arm not in study.arms]
+        raise _other_definition(study.name, [*lost, *differences])
+    kept = {
         "proposed": _joined(stored.proposed, study.proposed),
         "confirmed": _joined(stored.confirmed, study.confirmed),
+        "weights": stored.weights,
     }
-    return with_values(study, lists, f"study {study.name}")
+    return with_values(study, kept, f"study {study.name}")
 
 
 def _joined(first: list[Point], second: list[Point]) -> list[Point]:
@@ -200,7 +277,7 @@ def _joined(first: list[Point], second: list[Point]) -> list[Point]:
 
 
 def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """A study may gain axis values, samples, seeds, points and tasks; it may lose no trial.
+    """A study may gain arms, axis values, samples, seeds, points and tasks; it may lose no trial.
 
     Raises InputError with every other difference. Both are definitions as STUDY.json holds them. A
     phantom is only a way to frames: where these are the same, it may differ.
@@ -208,6 +285,7 @@ def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
     old, new = stored_study(accepted), stored_study(wanted)
     grown = _keeps_trials(old, new)
     accepted = {**old.model_dump(mode="json"), "packs": accepted["packs"]}
+    wanted = {**new.model_dump(mode="json"), "packs": wanted["packs"]}
     # Another view size brings another pack, the same size must not.
     packs = {size: wanted["packs"].get(size, pack) for size, pack in accepted["packs"].items()}
     wanted = {**wanted, "packs": packs}
@@ -234,8 +312,8 @@ def _other_definition(name: str, differences: list[str]) -> InputError:
 
 def _keeps_trials(old: Study, new: Study) -> bool:
     there = {config.model_dump_json() for config in expand(new)}
-    kept = all(config.model_dump_json() in there for config in expand(old))
-    return kept and set(old.axes) == set(new.axes)
+    kept = all(config.model_dump_json() in there for config in runnable(old))
+    return kept and set(old.axes) == set(new.axes) and set(old.arms) <= set(new.arms)
 
 
 ABSENT = object()

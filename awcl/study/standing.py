@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from awcl.config import TrialConfig, parse
-from awcl.records import StudyFolder, TrialFolder, checkpoints
+from awcl.records import StudyFolder, TrialFolder, checkpoints, epochs_done
 from awcl.study.asha import Asha
 from awcl.study.progress import UNKNOWN, Course, Progress, minutes
 from awcl.study.stages import duration
@@ -30,6 +30,11 @@ class Standing:
     rung: int | None
     reason: str
     checkpoint: str | None
+
+    @property
+    def epochs(self) -> int:
+        """How many are done."""
+        return epochs_done(self.history)
 
     @property
     def proxy(self) -> float:
@@ -130,7 +135,7 @@ def _standing(
 
 def _course(trial: Standing) -> Course:
     ended = trial.state in ("finished", "stopped", "failed")
-    course = Course(len(trial.history), trial.config.pretrain.epochs, ended)
+    course = Course(trial.epochs, trial.config.pretrain.epochs, ended)
     if trial.state == "running":
         course.started = trial.starts[-1]["time"]
         since = [row["time"] for row in trial.history if row["time"] > course.started]

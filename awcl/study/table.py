@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterator
 
-from awcl.config import shown
 from awcl.downstream.telling import Rows, aligned
 from awcl.records import StudyFolder
 from awcl.study import arms
@@ -20,28 +19,34 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     """
     definition = folder.definition
     trials = standings(folder)
-    axes = [*definition["axes"], "seed"]
+    columns, arm_of = arms.columns(definition), folder.arm_of
     tasks = sorted({found["name"] for trial in trials for found in trial.evaluations})
     mains = [(task, _main(trials, task)) for task in tasks]
-    head = ["trial", *[axis.rpartition(".")[2] for axis in axes], "epochs", "proxy"]
+    head = [*arms.heads(columns), "epochs", "proxy"]
     parts = [summary(folder, trials)] if details else []
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:
-            cells = [_cells(row, axes) for row in rows]
+            cells = [_cells(row, columns, arm_of.get(row.key)) for row in rows]
             scores = [
                 [f"test {task} {score.replace('_f1', '-F1')} [95 %]"]
                 + [_test(row, task, score) for row in rows]
                 for task, score in mains
             ]
-            tables = _within_width([head, *cells], scores, named=1 + len(axes))
+            tables = _within_width([head, *cells], scores, named=len(columns))
             parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
             told = details or outcome == "failed"
             reasons = [_wrapped(f"{r.key}: {r.reason}") for r in rows if told and r.reason]
             parts += ["\n".join(reasons)] * bool(reasons)
+    varied = arms.varied(definition)
+    if folder.not_run:
+        rows = [[*(row[name] for name in varied), row["reason"]] for row in folder.not_run]
+        lines = aligned([[*arms.heads(varied), "reason"], *rows])
+        parts.append(f"not run ({len(rows)})\n{lines}")
     together = arms.rows(folder)
     if together:
-        head = ["task", *head[1 : len(axes)], "test macro-F1, mean of seeds [95 %]", "each seed"]
+        scores = ["test macro-F1, mean of seeds [95 %]", "each seed"]
+        head = ["task", *arms.heads(varied), *scores]
         parts.append(f"seeds together, full budget\n{aligned([head, *together])}")
     if details:
         parts.append(f"newest checkpoints, under trials/TRIAL/train\n{_whereabouts(trials)}")
@@ -58,11 +63,10 @@ TITLES = {
 }
 
 
-def _cells(trial: Standing, axes: list[str]) -> list[str]:
-    config = shown(trial.config)
+def _cells(trial: Standing, columns: list[str], arm: str | None) -> list[str]:
     proxy = f"{trial.proxy:.3f}" if trial.history else "-"
-    epochs = f"{len(trial.history)}/{trial.config.pretrain.epochs}"
-    return [trial.key, *(str(config[axis]) for axis in axes), epochs, proxy]
+    epochs = f"{trial.epochs}/{trial.config.pretrain.epochs}"
+    return [*arms.cells(columns, trial.config, trial.key, arm), epochs, proxy]
 
 
 def _main(trials: list[Standing], task: str) -> str:

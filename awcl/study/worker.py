@@ -10,7 +10,7 @@ from typing import Any
 
 import ray.train
 
-from awcl import records
+from awcl import records, warm
 from awcl.config import RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
@@ -23,6 +23,7 @@ from awcl.pretrain.loop import pretrain, pretrain_rows
 from awcl.pretrain.reporter import Save, write_checkpoint
 from awcl.study import packs
 from awcl.study.plan import Evaluation, Plan, Trial
+from awcl.study.starts import weights_folder
 from awcl.taxonomy import Taxonomy
 
 Job = dict[str, Any]
@@ -37,6 +38,7 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
         "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
+        "weights": str(weights_folder(plan.folder.path.parent)),
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "proxy_level": plan.study.proxy_level,
         "proxy_where": plan.study.proxy_where,
@@ -67,7 +69,7 @@ def train(job: Job) -> None:
     asked = job["resources"]
     run = RunConfig(threads=asked["cpus"], loader_workers=asked["loader_workers"])
     reporter = RayReporter(records.TrialFolder(as_path(job["folder"])), run.keep)
-    pretrain(config, pack, taxonomy, reporter, evaluators, run)
+    pretrain(config, pack, taxonomy, reporter, evaluators, run, as_path(job["weights"]))
 
 
 class RayReporter:
@@ -131,8 +133,10 @@ def evaluate_job(job: Job, cpus: int) -> None:
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
     result["epoch"] = records.checkpoint_epoch(checkpoint)
-    seen = target_domain_seen(pack, pretrain_rows(pack, config), predictions)
-    result["metrics"]["target_domain_seen"] = float(seen)
+    rows = pretrain_rows(pack, config) if config.pretrain.epochs else []
+    seen = target_domain_seen(pack, rows, predictions)
+    if seen or warm.saw_no_frames(config.model.init):  # else what it started from may have seen it
+        result["metrics"]["target_domain_seen"] = float(seen)
     write_evaluation(as_path(job["folder"]), result, predictions, figures)
 
 

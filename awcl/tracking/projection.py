@@ -45,6 +45,8 @@ def of_study(study: StudyFolder, running: bool) -> Run:
     ended = all(trial.done is not None for trial in study.trials())
     status = "RUNNING" if running else "FINISHED" if ended else "KILLED"
     tags = {"awcl.study": definition["name"], "awcl.data": _listed(definition["packs"].values())}
+    absent = _listed(", ".join(row.values()) for row in study.not_run)
+    tags |= {"awcl.not_run": absent[:5000]} if absent else {}
     return Run(STUDY, definition["name"], status, tags)
 
 
@@ -59,6 +61,9 @@ def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | Non
         return None
     definition, about = study.definition, trial.about
     config = shown(parse(TrialConfig, about["config"], trial.key))
+    arm = study.arm_of.get(trial.key)
+    named = {"arm": arm} if arm else {}
+    varied = [f"{axis.rpartition('.')[2]}={config[axis]}" for axis in definition["axes"]]
     tags = {
         "awcl.study": definition["name"],
         "awcl.data": about["pack"],
@@ -68,14 +73,13 @@ def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | Non
     pending = "RUNNING" if running else "KILLED"
     return Run(
         key=trial.key,
-        name=" ".join(
-            f"{axis.rpartition('.')[2]}={config[axis]}" for axis in [*definition["axes"], "seed"]
-        ),
+        name=" ".join([*named.values(), *varied, f"seed={config['seed']}"]),
         status=ENDS[done["outcome"]] if done else pending,
         tags={name: value for name, value in tags.items() if value},
         start=times[0],
         end=times[-1],
         params={
+            **named,
             **{name: str(value) for name, value in config.items()},
             "pack": about["pack"],
             "taxonomy": about["taxonomy"],

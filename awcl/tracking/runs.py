@@ -123,7 +123,7 @@ class Runs:
 
 def _held(run: Any) -> Held:
     data, info = run.data, run.info
-    epoch = int(data.metrics.get("epoch", 0))
+    epoch = int(data.metrics.get("epoch", -1))  # an untrained trial has a row of epoch 0
     return Held(info.run_id, info.status, info.end_time, data.params, data.tags, epoch)
 
 

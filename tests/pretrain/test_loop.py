@@ -39,8 +39,8 @@ class Method(groups.Method):
     def __init__(self, *args):
         super().__init__(*args)
         self.seen = torch.zeros(())
-    def modules(self):
-        net = super().modules()
+    def modules(self, encoder):
+        net = super().modules(encoder)
         return Net(net.encoder, nn.Sequential(nn.Dropout(0.3), net.head))
     def loss(self, outputs, batch):
         loss, more = super().loss(outputs, batch)

@@ -10,6 +10,7 @@ from small import ANATOMY, TAXONOMY, batch_of, build, config, frames
 from torch.nn.functional import cross_entropy, normalize
 
 from awcl.data.labels import usable_labels
+from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.pretrain import methods
 from awcl.pretrain.loss import group_loss
@@ -73,7 +74,7 @@ def test_the_sampler_is_uniform_unless_partners_are_asked_for():
 
 
 def test_the_network_ends_in_the_projector_and_keeps_the_encoder_apart():
-    net = build().modules()
+    net = build().modules(Encoder("test_resnet", 32))
     x = torch.randint(0, 255, (4, 1, 32, 32), dtype=torch.uint8)
     assert net(x).shape == (4, 16)
     linear = [m for m in net.head if isinstance(m, torch.nn.Linear)]
@@ -125,7 +126,7 @@ def test_the_supervised_loss_is_cross_entropy_of_both_views():
 
 
 def test_supervised_has_an_output_a_class():
-    net = build(pretrain__method="supervised").modules()
+    net = build(pretrain__method="supervised").modules(Encoder("test_resnet", 32))
     assert net(torch.zeros(2, 1, 32, 32)).shape == (2, 3)
 
 

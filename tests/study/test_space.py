@@ -197,7 +197,8 @@ def test_a_key_never_changes():
 
 
 OTHER = {
-    "model.backbone": "resnet50", "model.projection": 64, "anatomy.ratio": 0.5,
+    "model.backbone": "resnet50", "model.init": "weights:0123456789ab", "model.projection": 64,
+    "anatomy.ratio": 0.5,
     "anatomy.granularity": "coarse", "anatomy.held_out": ["4CH"], "pretrain.method": "supervised",
     "pretrain.positives": "patient", "pretrain.epochs": 3, "pretrain.batch": 8,
     "pretrain.workers": 2, "pretrain.temperature": 0.5, "pretrain.optimizer": "sgd",

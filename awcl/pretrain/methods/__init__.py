@@ -11,7 +11,15 @@ import pkgutil
 
 import pandas as pd
 
-from awcl.config import MethodConfig, TrialConfig, with_defaults
+from awcl.config import (
+    AnatomyConfig,
+    DataConfig,
+    MethodConfig,
+    ModelConfig,
+    PretrainConfig,
+    TrialConfig,
+    with_defaults,
+)
 from awcl.errors import InputError
 from awcl.pretrain.method import Method
 from awcl.taxonomy import Taxonomy
@@ -43,6 +51,8 @@ def canonical(config: TrialConfig) -> TrialConfig:
 
     Raises InputError for no such method, or for values that it cannot work with.
     """
+    if config.pretrain.epochs == 0:
+        return _untrained(config)
     method = find(config.pretrain.method)
     settings = method.settings_of(config).model_dump()
     config = config.model_copy(update={"method": MethodConfig(**settings)})
@@ -55,3 +65,17 @@ def canonical(config: TrialConfig) -> TrialConfig:
 def defaults(name: str) -> TrialConfig:
     """The default trial, with the default settings of this method."""
     return TrialConfig(method=MethodConfig(**find(name).Settings().model_dump()))
+
+
+def _untrained(config: TrialConfig) -> TrialConfig:
+    """Nothing of method, labels and augmentation is read; the taxonomy and `pretrain_where` are, by
+    proxy and tasks. The seed stays also where it draws nothing: an arm has all seeds of its study.
+    """
+    model, data = config.model, config.data
+    return TrialConfig(
+        model=ModelConfig(backbone=model.backbone, init=model.init),
+        anatomy=AnatomyConfig(taxonomy=config.anatomy.taxonomy),
+        pretrain=PretrainConfig(epochs=0),
+        data=DataConfig(size=data.size, pretrain_where=data.pretrain_where),
+        seed=config.seed,
+    )

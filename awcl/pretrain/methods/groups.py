@@ -68,8 +68,7 @@ class Method(method.Method):
         batch, seed = self.config.pretrain.batch, self.config.seed
         return Batches(len(self.frames), batch, seed, groups=groups)
 
-    def modules(self) -> method.Net:
-        encoder = Encoder(self.config.model.backbone, self.config.data.size)
+    def modules(self, encoder: Encoder) -> method.Net:
         projector = nn.Sequential(
             nn.Linear(encoder.width, encoder.width),
             nn.ReLU(inplace=True),

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from awcl import hashing
 from awcl.config import Config
+from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.pretrain import machine, method
 from awcl.pretrain.groups import group_ids
@@ -63,8 +64,8 @@ class Method(groups.Method):
         self.queue_frames = torch.full((self.length,), EMPTY)
         self.steps_done = 0
 
-    def modules(self) -> method.Net:
-        self.net = super().modules()
+    def modules(self, encoder: Encoder) -> method.Net:
+        self.net = super().modules(encoder)
         return self.net
 
     def to(self, device) -> None:

@@ -41,8 +41,7 @@ class Method(method.Method):
     def sampler(self) -> Batches:
         return labelled_batches(self.config, self.names)
 
-    def modules(self) -> method.Net:
-        encoder = Encoder(self.config.model.backbone, self.config.data.size)
+    def modules(self, encoder: Encoder) -> method.Net:
         return method.Net(encoder, nn.Linear(encoder.width, len(self.classes)))
 
     def to(self, device) -> None:

@@ -1,0 +1,112 @@
+"""A study made small enough to be tried in minutes: does all of it work on these frames? No ray.
+
+NAME-smoke is a study of its own, so that what it finds is never taken for the study's results.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from awcl import hashing
+from awcl.config import flat, with_values
+from awcl.data.table import DOMAINS, FrameTable
+from awcl.study.sampling import Range
+from awcl.study.space import Study
+
+POINTS = 4
+FRAMES = {"train": 200, "val": 100, "test": 100}
+LIMITS = {
+    "pretrain.epochs": 2,
+    "pretrain.batch": 16,  # of as many frames as `pretrain_where` leaves of 200
+    "method.queue": 16,
+    "phantom.scans": 60,
+    "phantom.seconds": 2,
+    "early_stopping.grace": 1,
+}
+"""The most that a field may be; what is less stays."""
+
+
+def smaller(study: Study) -> Study:
+    """One seed, at most four points, two epochs, quick tasks; all else is the study's own.
+
+    Four arms or values, spread from the first to the last, where only one thing varies; else two of
+    the first two things that do. Points that are drawn: the first four.
+    """
+    data = study.model_dump(mode="json")
+    data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0}
+    data["base"] = with_values(study.base, _limited(flat(study.base)), "--smoke").model_dump()
+    data["tasks"] = [{**task, "quick": True} for task in data["tasks"]]
+    data["arms"] = {name: _limited(values) for name, values in data["arms"].items()}
+    data["axes"] = {name: _limit_axis(name, axis) for name, axis in study.axes.items()}
+    for part in ("phantom", "early_stopping"):
+        if data[part]:
+            limits = {f"{part}.{name}": value for name, value in data[part].items()}
+            data[part] = {name.partition(".")[2]: v for name, v in _limited(limits).items()}
+    if study.sampler == "grid":
+        _thin_out(data)
+    else:
+        data["arms"] = {name: data["arms"][name] for name in _spread(list(data["arms"]), POINTS)}
+        data["samples"] = max(1, min(study.samples, POINTS // max(1, len(data["arms"]))))
+    return Study.model_validate(data)
+
+
+def _thin_out(data: dict[str, Any]) -> None:
+    """Leaves at most POINTS combinations of arms and axes."""
+    many = [axis for axis in (data["arms"], *data["axes"].values()) if len(axis) > 1]
+    each, left = POINTS if len(many) == 1 else 2, POINTS
+    for name in ("arms", *data["axes"]):
+        values = data["arms"] if name == "arms" else data["axes"][name]
+        kept = _spread(list(values), min(each, left))
+        left //= max(1, len(kept))
+        if name == "arms":
+            data["arms"] = {arm: values[arm] for arm in kept}
+        else:
+            data["axes"][name] = kept
+
+
+def _limited(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: min(value, LIMITS[name]) if name in LIMITS else value
+        for name, value in values.items()
+    }
+
+
+def _limit_axis(name: str, axis: list[Any] | Range) -> list[Any] | dict[str, Any]:
+    if name not in LIMITS:
+        return axis.model_dump() if isinstance(axis, Range) else axis
+    if isinstance(axis, Range):
+        return [min(axis.low, LIMITS[name])]
+    return list(dict.fromkeys(min(value, LIMITS[name]) for value in axis))
+
+
+def _spread(values: list[Any], count: int) -> list[Any]:
+    """So many of them, from the first to the last."""
+    if len(values) <= count:
+        return values
+    return [values[round(at)] for at in np.linspace(0, len(values) - 1, max(1, count))]
+
+
+def fewer(table: FrameTable) -> FrameTable:
+    """At most FRAMES of each split, the same ones every time: as many as can be of each kind.
+
+    A kind is an anatomy (or none) in one domain. Frames of val and test whose kind no frame of
+    train is of are left out, so that no class is asked for that cannot be learnt.
+    """
+    frames = table.frames
+    kinds = frames[["anatomy", *DOMAINS]].astype(object).fillna("").agg("\x1f".join, axis=1)
+    chosen: dict[str, list[int]] = {}
+    for split, most in FRAMES.items():
+        here = kinds[frames["split"] == split]
+        if split != "train":
+            here = here[here.isin(kinds[chosen["train"]])]
+        chosen[split] = _even(frames["frame_id"][here.index], here)[:most]
+    rows = sorted(row for of in chosen.values() for row in of)
+    return FrameTable(frames.loc[rows].reset_index(drop=True))
+
+
+def _even(names: pd.Series, kinds: pd.Series) -> list[int]:
+    """Labels of the rows: by hash one of each kind, then a second of each, and so on."""
+    ranks = pd.Series(hashing.uint64s(names, "smoke"), index=names.index)
+    turn = ranks.groupby(kinds).rank(method="first")
+    return pd.DataFrame({"turn": turn, "rank": ranks}).sort_values(["turn", "rank"]).index.tolist()

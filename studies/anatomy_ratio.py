@@ -1,0 +1,47 @@
+"""How much anatomy: the anatomy ratio as a curve, at both granularities, three seeds, full budget.
+
+    awcl study run anatomy_ratio                            # on the phantom of `paper`
+    awcl study run anatomy_ratio --frames clean.parquet     # on any frames
+
+What it shows: whether a larger share of labels gives a better encoder, and finer labels a better
+one than coarse ones, at home and away from it. Ratio 0 is SimCLR, and the common origin of both
+curves. Setting, home and tasks are those of studies/paper.py.
+
+With a tenth of the labels an anchor meets hardly a partner in a batch of 32, so a curve may measure
+the luck of batches. Batch and sampler are therefore axes too, with one value each at first.
+
+For two cores RATIOS has the ends of the curve and one point between: 15 trials. A study may grow:
+put ALL_RATIOS in its place, or a further batch or sampler, and run it again; what is done stays.
+
+Expected: about 30 minutes on 2 cores. Not measured yet.
+"""
+
+from awcl.study.space import Study
+from studies.paper import BASE, HOME, PHANTOM
+
+RATIOS = [0, 0.3, 1]
+ALL_RATIOS = [0, 0.1, 0.3, 0.5, 0.8, 1]
+
+
+def study() -> Study:
+    return Study(
+        name="anatomy_ratio",
+        phantom=PHANTOM,
+        base=BASE,
+        axes={
+            "anatomy.ratio": RATIOS,
+            "anatomy.granularity": ["coarse", "fine"],
+            "pretrain.batch": [BASE.pretrain.batch],  # 64, 128
+            "data.sampler": ["uniform"],  # partners
+        },
+        seeds=[0, 1, 2],
+        proxy_level="coarse",
+        proxy_where=HOME,
+        tasks=[{"task": "planes", "where": HOME}, "cross_planes", "cross_segmentation"],
+    )
+
+
+if __name__ == "__main__":
+    from awcl.__main__ import run_recipe
+
+    run_recipe(__file__)

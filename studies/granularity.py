@@ -1,0 +1,51 @@
+"""Which anatomy: none, coarse, fine, both; three seeds, full budget.
+
+    awcl study run granularity                            # on the phantom of `paper`
+    awcl study run granularity --frames clean.parquet     # on any frames
+
+What it shows: what a level of the taxonomy gives an encoder, and what it costs. Coarse positives
+pull different planes of one organ together; how much of the difference is left can be read from
+three things, none of which is the level that an arm was trained at:
+
+    planes-coarse, planes-fine   both levels of the labels, whatever an arm was trained with
+    diagnostics                  fine/purity beside coarse/purity: do neighbours that show the same
+                                 organ show the same plane of it, too
+    cross_segmentation           a task without anatomy labels, at home and away
+
+Setting and home are those of studies/paper.py. On images whose labels know one level only, such as
+the African ones, fine and coarse can hardly differ.
+
+Expected: about 25 minutes on 2 cores for 12 trials. Not measured yet.
+"""
+
+from awcl.study.space import Study
+from studies.paper import BASE, HOME, PHANTOM
+
+
+def study() -> Study:
+    return Study(
+        name="granularity",
+        phantom=PHANTOM,
+        base=BASE,
+        arms={
+            "self": {"pretrain.positives": "self"},
+            "coarse": {"anatomy.granularity": "coarse"},
+            "fine": {"anatomy.granularity": "fine"},
+            "hierarchical": {"pretrain.positives": "hierarchical"},
+        },
+        seeds=[0, 1, 2],
+        proxy_level="coarse",
+        proxy_where=HOME,
+        tasks=[
+            {"task": "planes", "name": "planes-coarse", "where": HOME, "level": "coarse"},
+            {"task": "planes", "name": "planes-fine", "where": HOME, "level": "fine"},
+            {"task": "diagnostics", "where": HOME},
+            "cross_segmentation",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    from awcl.__main__ import run_recipe
+
+    run_recipe(__file__)

@@ -1,0 +1,108 @@
+"""A smoke run: what is left of a study and of its frames, the same every time."""
+
+import pandas as pd
+import pytest
+
+from awcl.config import TrialConfig, with_values
+from awcl.data.table import DOMAINS, FrameTable
+from awcl.study.smoke import FRAMES, fewer, smaller
+from awcl.study.space import EarlyStopping, Phantom, Study, expand, points
+from awcl.taxonomy import Taxonomy
+
+TWELVE = {f"arm{number}": {"pretrain.lr": 0.001 * (1 + number)} for number in range(12)}
+RANGE = {"pretrain.lr": {"low": 0.001, "high": 0.1, "log": True}}
+
+
+@pytest.mark.parametrize(
+    ("values", "left"),
+    [
+        ({"arms": TWELVE}, [{"arm": f"arm{number}"} for number in (0, 4, 7, 11)]),
+        (
+            {"axes": {"anatomy.ratio": [0.1, 0.2, 0.3, 0.4, 0.5]}},
+            [{"anatomy.ratio": ratio} for ratio in (0.1, 0.2, 0.4, 0.5)],
+        ),
+        (
+            {"axes": {"anatomy.ratio": [0, 0.5, 1], "pretrain.temperature": [0.1, 0.2, 0.5]}},
+            [
+                {"anatomy.ratio": ratio, "pretrain.temperature": temperature}
+                for ratio in (0, 1)
+                for temperature in (0.1, 0.5)
+            ],
+        ),
+        (
+            {"arms": {"a": {}, "b": {"pretrain.positives": "self"}},
+             "axes": {"data.recipe": ["ultrasound"], "pretrain.batch": [32, 64, 128]}},
+            [{"arm": arm, "data.recipe": "ultrasound", "pretrain.batch": 16} for arm in "ab"],
+        ),
+    ],
+)  # fmt: skip
+def test_at_most_four_points_are_left_from_the_first_to_the_last(values, left):
+    assert points(smaller(Study(name="s", **values))) == left
+
+
+def test_points_that_are_drawn_are_the_first_ones():
+    made = Study(name="s", axes=RANGE, sampler="sobol", samples=32, seeds=[0, 1])
+    assert points(smaller(made)) == points(made)[:4]
+    assert len(points(smaller(made.model_copy(update={"arms": TWELVE})))) == 4
+
+
+def test_it_is_a_study_of_its_own_with_one_seed_two_epochs_and_quick_tasks():
+    made = Study(
+        name="s",
+        base=with_values(TrialConfig(), {"pretrain.epochs": 50, "data.size": 64}, "test"),
+        arms={"random": {"pretrain.epochs": 0}, "long": {"pretrain.epochs": 90}, "one": {}},
+        axes={"pretrain.epochs": [1, 9]} if False else {},
+        seeds=[3, 4],
+        confirm=1,
+        early_stopping=EarlyStopping(grace=6, reduction=2),
+        phantom=Phantom(scans=500, seconds=9),
+        tasks=[{"task": "planes", "quick": False}, "segmentation"],
+    )
+    found = smaller(made)
+    assert (found.name, found.seeds, found.confirm) == ("s-smoke", [3], 0)
+    assert [config.pretrain.epochs for config in expand(found)] == [0, 2, 2]
+    assert {config.data.size for config in expand(found)} == {64}
+    assert found.early_stopping == EarlyStopping(grace=1, reduction=2)
+    assert (found.phantom.scans, found.phantom.seconds) == (60, 2)
+    assert all(task["quick"] for task in found.tasks)
+    assert smaller(made) == found
+
+
+def table(patients: int) -> FrameTable:
+    """Twenty frames a patient, of six anatomies and none, on two machines; one anatomy is rare."""
+    rows = []
+    for patient in range(patients):
+        for number in range(20):
+            names = ["4CH", "LVOT", "HCP", "FLP", None, None, None]
+            anatomy = "KIDNEYS_CORONAL" if patient % 40 == 0 and number == 0 else names[number % 7]
+            if patient == 3:
+                anatomy = "SPINE_SAG"  # in test alone
+            rows.append({
+                "frame_id": f"p{patient}_{number}", "path": "x.png", "source": "s",
+                "patient": f"p{patient}", "anatomy": anatomy, "machine": "AB"[patient % 2],
+                "split": ["train", "train", "val", "test"][patient % 4],
+            })  # fmt: skip
+    return FrameTable.build(pd.DataFrame(rows), Taxonomy.load(), "test")
+
+
+def test_frames_are_few_and_of_every_kind_that_train_has():
+    whole = table(120)
+    frames = fewer(whole).frames
+    counts = frames["split"].value_counts().to_dict()
+    assert counts == FRAMES
+    assert frames.equals(fewer(whole).frames) and frames["frame_id"].is_unique
+    kinds = ["anatomy", *DOMAINS]
+    every = whole.frames[whole.frames["split"] == "train"][kinds].drop_duplicates()
+    train = frames[frames["split"] == "train"][kinds].drop_duplicates()
+    assert len(train) == len(every)
+    assert set(frames["anatomy"].dropna()) == set(train["anatomy"].dropna())
+    assert "SPINE_SAG" in set(whole.frames["anatomy"])
+    merged = whole.frames.merge(frames[["frame_id"]], on="frame_id")
+    assert merged.sort_values("frame_id", ignore_index=True).equals(
+        frames.sort_values("frame_id", ignore_index=True)
+    )
+
+
+def test_a_table_that_is_small_already_loses_nothing_but_what_cannot_be_learnt():
+    small = table(3)  # two patients of train, one of val
+    assert len(fewer(small)) == len(small)
