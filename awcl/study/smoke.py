@@ -35,14 +35,14 @@ def smaller(study: Study) -> Study:
     """
     data = study.model_dump(mode="json")
     data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0}
+    data |= {"proposed": [], "confirmed": []}
     data["base"] = with_values(study.base, _limited(flat(study.base)), "--smoke").model_dump()
     data["tasks"] = [{**task, "quick": True} for task in data["tasks"]]
     data["arms"] = {name: _limited(values) for name, values in data["arms"].items()}
     data["axes"] = {name: _limit_axis(name, axis) for name, axis in study.axes.items()}
     for part in ("phantom", "early_stopping"):
         if data[part]:
-            limits = {f"{part}.{name}": value for name, value in data[part].items()}
-            data[part] = {name.partition(".")[2]: v for name, v in _limited(limits).items()}
+            data[part] = _limited(data[part], f"{part}.")
     if study.sampler == "grid":
         _thin_out(data)
     else:
@@ -65,9 +65,10 @@ def _thin_out(data: dict[str, Any]) -> None:
             data["axes"][name] = kept
 
 
-def _limited(values: dict[str, Any]) -> dict[str, Any]:
+def _limited(values: dict[str, Any], part: str = "") -> dict[str, Any]:
+    """The values with LIMITS kept. part: what their names lack in front."""
     return {
-        name: min(value, LIMITS[name]) if name in LIMITS else value
+        name: min(value, LIMITS[part + name]) if part + name in LIMITS else value
         for name, value in values.items()
     }
 

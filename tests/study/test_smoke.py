@@ -43,15 +43,21 @@ def test_at_most_four_points_are_left_from_the_first_to_the_last(values, left):
 def test_points_that_are_drawn_are_the_first_ones():
     made = Study(name="s", axes=RANGE, sampler="sobol", samples=32, seeds=[0, 1])
     assert points(smaller(made)) == points(made)[:4]
-    assert len(points(smaller(made.model_copy(update={"arms": TWELVE})))) == 4
+    both = made.model_copy(update={"arms": {"a": {}, "b": {"pretrain.positives": "self"}}})
+    drawn = [point["pretrain.lr"] for point in points(made)[:2]]
+    found = [(point["arm"], point["pretrain.lr"]) for point in points(smaller(both))]
+    assert found == [(arm, rate) for arm in "ab" for rate in drawn]
 
 
 def test_it_is_a_study_of_its_own_with_one_seed_two_epochs_and_quick_tasks():
     made = Study(
         name="s",
         base=with_values(TrialConfig(), {"pretrain.epochs": 50, "data.size": 64}, "test"),
-        arms={"random": {"pretrain.epochs": 0}, "long": {"pretrain.epochs": 90}, "one": {}},
-        axes={"pretrain.epochs": [1, 9]} if False else {},
+        arms={
+            "random": {"pretrain.epochs": 0},
+            "long": {"pretrain.epochs": 90},
+            "self": {"pretrain.positives": "self"},
+        },
         seeds=[3, 4],
         confirm=1,
         early_stopping=EarlyStopping(grace=6, reduction=2),
