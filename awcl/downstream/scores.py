@@ -5,6 +5,7 @@ classes that the truth holds.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -114,14 +115,22 @@ def resample(
 def draws(strata: np.ndarray) -> np.ndarray:
     """(RESAMPLES, units): how often each unit is drawn; of each stratum as many as it has.
 
-    strata: (units,). The same strata give the same draws.
+    strata: (units,). The same strata give the same draws. Not to be written to.
     """
+    return _draws(tuple(strata.tolist()))
+
+
+@lru_cache(maxsize=4)
+def _draws(strata: tuple) -> np.ndarray:
+    """Kept for the arms of a comparison, which are all drawn alike: it takes most of the time."""
+    of_unit = np.array(strata)
     times = np.zeros((RESAMPLES, len(strata)))
     rng = np.random.default_rng(0)
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
+    for stratum in np.unique(of_unit):
+        members = np.flatnonzero(of_unit == stratum)
         even = np.full(len(members), 1 / len(members))
         times[:, members] = rng.multinomial(len(members), even, size=RESAMPLES)
+    times.flags.writeable = False
     return times
 
 
