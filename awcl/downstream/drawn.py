@@ -19,12 +19,13 @@ FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, an
 @dataclass(frozen=True)
 class Drawn:
     """A score. resampled: (RESAMPLES,) its value in each resample. units: patients (connected
-    groups of the audit)."""
+    groups of the audit). varied: how many of these differ between resamples (`scores.varied`)."""
 
     value: float
     resampled: np.ndarray
     frames: int
     units: int
+    varied: int
 
 
 def by_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,17 +66,16 @@ def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:
     null do not count. At least one must be left."""
     table = table[table[columns].notna().all(axis=1)]
     units = table["unit"].to_numpy(str)
-    if is_measured(table[columns]):
-        values = table[columns].to_numpy(float).mean(1)
-        resampled, value = overlap.resampled_means(values[:, None], units)[:, 0], values.mean()
-    else:
-        value, resampled = _macro_f1(table[columns], table["truth"].to_numpy(str), units)
-    return Drawn(float(value), resampled, len(units), len(np.unique(units)))
+    if not is_measured(table[columns]):
+        return _macro_f1(table[columns], table["truth"].to_numpy(str), units)
+    values = table[columns].to_numpy(float).mean(1)
+    resampled, patients = overlap.resampled_means(values[:, None], units)[:, 0], len(set(units))
+    return Drawn(
+        float(values.mean()), resampled, len(units), patients, patients if patients > 1 else 0
+    )
 
 
-def _macro_f1(
-    predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray
-) -> tuple[float, np.ndarray]:
+def _macro_f1(predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray) -> Drawn:
     names = np.unique(np.concatenate([truth, predicted.to_numpy(str).ravel()]))
     places, points, resampled = np.searchsorted(names, truth), [], []
     for column in predicted:
@@ -83,4 +83,6 @@ def _macro_f1(
         points.append(scores.macro_f1(scores.confusions(places, found, len(names))))
         counts = scores.resample(places, found, units, len(names))
         resampled.append(scores.macro_f1(counts))
-    return float(np.mean(points)), np.mean(resampled, axis=0)
+    varied = scores.varied(places, units, len(names))
+    value, every = float(np.mean(points)), np.mean(resampled, axis=0)
+    return Drawn(value, every, len(units), len(set(units)), varied)

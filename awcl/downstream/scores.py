@@ -112,6 +112,16 @@ def resample(
     return np.tensordot(draws(by_unit.sum(2).argmax(1)), by_unit, 1)
 
 
+def varied(truth: np.ndarray, units: np.ndarray, classes: int) -> int:
+    """How many units `resample` draws among others. One that is alone in its stratum is in every
+    resample, once: it adds nothing to the width of an interval."""
+    names, unit = np.unique(units.astype(str), return_inverse=True)
+    of_unit = np.zeros((len(names), classes))
+    np.add.at(of_unit, (unit, truth), 1)
+    sizes = np.bincount(of_unit.argmax(1))
+    return int(sizes[sizes > 1].sum())
+
+
 def draws(strata: np.ndarray) -> np.ndarray:
     """(RESAMPLES, units): how often each unit is drawn; of each stratum as many as it has.
 

@@ -53,7 +53,7 @@ def conditions(stored: Stored, estimates: Estimates) -> Iterator[str]:
         parts += [f"{frames:,} test frames of {units} patients" for units, frames in sizes]
         for result in _some_results(stored, name):
             about = result.get("about", {})
-            parts += [f"level {about['level']}"] * ("level" in about)
+            parts += [f"level {about.get('level')}"] * ("level" in about)
             classes = about.get("classes", [])
             parts += [f"{len(classes)} classes: {', '.join(map(str, classes))}"] * bool(classes)
             parts += list(_seen(result["metrics"]))

@@ -13,7 +13,8 @@ Place = float | None  # None: a gap in a line
 class Line:
     """Points of one name. texts: what hovering tells of each. low, high: a band, or none.
 
-    colour: a number in `COLOURS`; below zero one of `RAMP`. look: points are joined, or stand alone; crosses mark ends.
+    colour: a number in `COLOURS`; below zero one of `RAMP`. look: points are joined, or
+    stand alone; crosses mark ends.
     """
 
     name: str

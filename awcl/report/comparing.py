@@ -7,13 +7,15 @@ uncertainty and not what seeds do: their values stand beside it.
 Comparison: seed by seed, resample by resample, arm minus reference. The p-value is that of the
 percentile bootstrap (Efron and Tibshirani 1993, chapter 16): twice the share of resamples on the
 other side of zero, each tail with one added to count and number, so it is never below 2/2001. Nor
-is it below 2^(1-n) for n patients, the least that any exact test which exchanges two arms within
-patients can give: a bootstrap of four patients knows four patients only. It is adjusted by Holm's
-method (1979) over all pairs that are compared with the same kind of reference in the same score.
+is it below 2^(1-n), the least that an exact test which exchanges two arms within n patients can
+give. Here n counts the patients that differ between resamples: draws are stratified by class, and
+who is alone in a stratum is in each of them. It is adjusted by Holm's method (1979) over all pairs
+that are compared with the same kind of reference in the same score.
 
 A difference is called clear where its interval holds no zero, each seed's difference has its sign,
-and the adjusted p is below 0.05. Below six patients none can be, nor with more than about 50 arms:
-there resamples are too few to tell so small a p.
+and the adjusted p is below 0.05. Where fewer than six patients differ between resamples none can
+be, and no interval is told. Nor can any with more than about 50 arms: there resamples are too few
+to tell so small a p.
 """
 
 from collections import Counter
@@ -30,8 +32,11 @@ from awcl.downstream.comparing import ROUNDING
 from awcl.downstream.drawn import Drawn
 from awcl.report.arms import Arm, nearest
 from awcl.report.headlines import Score, headlines
+from awcl.report.reading import Judgement
 
 ALPHA = 0.05
+FEWEST = 6  # patients that differ between resamples: 2^(1-5) is above ALPHA
+NO_INTERVAL = "[too few patients]"
 FEW_PATIENTS = 30  # below about so many an interval over them is too narrow
 
 
@@ -57,8 +62,19 @@ class Estimate:
         return next(iter(self.each.values())).units
 
     @property
+    def varied(self) -> int:
+        """How many of the patients differ between resamples."""
+        return next(iter(self.each.values())).varied
+
+    @property
     def frames(self) -> int:
         return next(iter(self.each.values())).frames
+
+    @property
+    def told(self) -> str:
+        """'[0.401, 0.478]', or why there is none."""
+        low, high = self.interval
+        return f"[{low:.3f}, {high:.3f}]" if self.varied >= FEWEST else NO_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,13 @@ class Comparison:
     each: Mapping[int, float]
     p: float
     p_holm: float
+    varied: int
+
+    @property
+    def told(self) -> str:
+        """'[-0.012, +0.034]', or why there is none."""
+        interval = f"[{self.low:+.3f}, {self.high:+.3f}]"
+        return interval if self.varied >= FEWEST else NO_INTERVAL
 
     @property
     def is_clear(self) -> bool:
@@ -83,6 +106,8 @@ class Comparison:
     def verdict(self) -> str:
         """'clearly better' or 'clearly worse', with a word where that is of one seed; or why it is
         not clear."""
+        if self.varied < FEWEST:
+            return "not clear: too few patients"
         if self.low <= ROUNDING and self.high >= -ROUNDING:
             return "not clear: the interval holds zero"
         if len({np.sign(value) for value in self.each.values()}) > 1:
@@ -154,32 +179,30 @@ def ranking(of_score: Iterable[Estimate]) -> list[Estimate]:
     return sorted(of_score, key=lambda estimate: -estimate.value)
 
 
-def by_domain(
-    arm: Arm, score: Score
-) -> dict[tuple[str, str], Estimate]:
+def by_domain(arm: Arm, score: Score) -> dict[tuple[str, str], Estimate]:
     """(domain, value) -> the estimate over the test frames there; domains of one value are left
     out, and where no frame was judged."""
-    tables = [drawn.by_frame(_predictions(arm, seed, score.task)) for seed in arm.trials]
+    tables = {seed: _judged(arm, seed, score) for seed in arm.trials}
+    columns = {seed: _judgement(arm, seed, score.task).scores[score.name] for seed in arm.trials}
+    first = next(iter(tables.values()))
     found = {}
     for domain in DOMAINS:
-        values = sorted(tables[0][domain].dropna().unique())
+        values = sorted(first[domain].dropna().unique())
         for value in values if len(values) > 1 else []:
-            each = {}
-            for seed, table in zip(arm.trials, tables, strict=True):
-                here = table[table[domain] == value]
-                columns = dict(drawn.score_names(here)).get(score.name, [])
-                if columns and here[columns].notna().all(axis=1).any():
-                    each[seed] = drawn.draw(here, columns)
-            if len(each) == len(tables):
-                found[domain, str(value)] = Estimate(arm, score, each)
+            each = {
+                seed: drawn.draw(table[table[domain] == value], columns[seed])
+                for seed, table in tables.items()
+            }
+            found[domain, str(value)] = Estimate(arm, score, each)
     return found
 
 
-def p_value(resampled: np.ndarray, units: int) -> float:
-    """Two-sided, of (RESAMPLES,) differences over so many patients; 1 where all are zero."""
+def p_value(resampled: np.ndarray, varied: int) -> float:
+    """Two-sided, of (RESAMPLES,) differences between which so many patients differ; 1 where all
+    are zero."""
     number = len(resampled) + 1
     tails = ((resampled <= 0).sum() + 1) / number, ((resampled >= 0).sum() + 1) / number
-    return float(min(1.0, max(2 * min(tails), 2.0 ** (1 - units))))
+    return float(min(1.0, max(2 * min(tails), 2.0 ** (1 - varied))))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -197,9 +220,7 @@ def _compared(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[Comparison]:
     made = [_comparison(by, of) for by, of in pairs]
     by_pair = {frozenset((c.arm.name, c.reference.name)): c.p for c in made}
     adjusted = dict(zip(by_pair, holm(list(by_pair.values())), strict=True))
-    return [
-        replace(c, p_holm=adjusted[frozenset((c.arm.name, c.reference.name))]) for c in made
-    ]
+    return [replace(c, p_holm=adjusted[frozenset((c.arm.name, c.reference.name))]) for c in made]
 
 
 def _comparison(by: Estimate, of: Estimate) -> Comparison:
@@ -207,8 +228,8 @@ def _comparison(by: Estimate, of: Estimate) -> Comparison:
     each = {seed: of.each[seed].value - by.each[seed].value for seed in of.each}
     resampled = np.mean([of.each[s].resampled - by.each[s].resampled for s in of.each], axis=0)
     low, high = scores.percentiles(resampled)
-    value, p = float(np.mean(list(each.values()))), p_value(resampled, of.units)
-    return Comparison(of.score, of.arm, by.arm, value, low, high, each, p, p)
+    value, p = float(np.mean(list(each.values()))), p_value(resampled, of.varied)
+    return Comparison(of.score, of.arm, by.arm, value, low, high, each, p, p, of.varied)
 
 
 def _tasks(arms: Sequence[Arm]) -> list[str]:
@@ -221,24 +242,29 @@ def _of_arm(arm: Arm, task: str) -> list[tuple[Score, str, Estimate]]:
     they are over."""
     if any(task not in trial.judgements for trial in arm.trials.values()):
         return []
-    kind = next(iter(arm.trials.values())).judgements[task].result.get("task", task)
-    tables = {seed: drawn.by_frame(_predictions(arm, seed, task)) for seed in arm.trials}
+    first = _judgement(arm, next(iter(arm.trials)), task)
     found = []
-    for score in headlines(task, kind, next(iter(tables.values()))):
-        each, frames = {}, set()
-        for seed, table in tables.items():
-            columns = dict(drawn.score_names(table)).get(score.name, [])
-            judged = table[table[columns].notna().all(axis=1)] if columns else table[:0]
-            if len(judged):
-                each[seed] = drawn.draw(table, columns)
-                frames.add(_word_for(judged))
-        if len(each) == len(tables) and len(frames) == 1:
+    for score in headlines(task, first.result.get("task", task), list(first.scores)):
+        tables = {seed: _judged(arm, seed, score) for seed in arm.trials}
+        frames = {_word_for(table) for table in tables.values()}
+        if len(frames) == 1 and all(map(len, tables.values())):
+            each = {
+                seed: drawn.draw(table, _judgement(arm, seed, task).scores[score.name])
+                for seed, table in tables.items()
+            }
             found.append((score, frames.pop(), Estimate(arm, score, each)))
     return found
 
 
-def _predictions(arm: Arm, seed: int, task: str) -> pd.DataFrame:
-    return arm.trials[seed].judgements[task].predictions()
+def _judgement(arm: Arm, seed: int, task: str) -> Judgement:
+    return arm.trials[seed].judgements[task]
+
+
+def _judged(arm: Arm, seed: int, score: Score) -> pd.DataFrame:
+    """The predictions of the frames that a score is over; of none where a seed has no such score."""
+    judgement = _judgement(arm, seed, score.task)
+    table, columns = judgement.predictions, judgement.scores.get(score.name)
+    return table[table[columns].notna().all(axis=1)] if columns else table[:0]
 
 
 def _word_for(judged: pd.DataFrame) -> str:

@@ -6,10 +6,6 @@ All other scores are in tables/scores.csv.
 import re
 from dataclasses import dataclass
 
-import pandas as pd
-
-from awcl.downstream import drawn
-
 HEADLINES = {
     "planes": r"(ridge|finetuned)/macro_f1",
     "cross_planes": r".+/(transfer|shift)/(ridge|finetuned)/macro_f1",
@@ -42,14 +38,19 @@ class Score:
         return f"{self.task}: {', '.join(told)}"
 
     @property
+    def measure(self) -> str:
+        """'macro-F1'."""
+        last = self.name.rpartition("/")[2]
+        return WORDS.get(last, last.replace("_", " "))
+
+    @property
     def slug(self) -> str:
         """For names of files."""
         return re.sub(r"[^a-z0-9]+", "-", f"{self.task}-{self.name}".lower()).strip("-")
 
 
-def headlines(task: str, kind: str, predictions: pd.DataFrame) -> list[Score]:
-    """In the order of the columns. predictions: as `drawn.by_frame` gives them."""
-    names = [name for name, _ in drawn.score_names(predictions)]
+def headlines(task: str, kind: str, names: list[str]) -> list[Score]:
+    """Those of a task's scores that arms are compared by, in their order."""
     wanted = HEADLINES.get(kind)
     chosen = [name for name in names if re.fullmatch(wanted, name)] if wanted else names[:1]
     return [Score(task, kind, name) for name in chosen]

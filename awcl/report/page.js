@@ -59,6 +59,7 @@ function themed(layout) {
     font: { color: c.text, family: "system-ui, sans-serif", size: 12 },
     xaxis: { ...layout.xaxis, ...c.axis }, yaxis: { ...layout.yaxis, ...c.axis },
     hoverlabel: { bgcolor: c.card, bordercolor: c.line, font: { color: c.text }, align: "left", namelength: -1 },
+    annotations: (layout.annotations || []).map((one) => ({ bgcolor: c.ground, opacity: 0.85, ...one })),
     dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom", // fingers scroll
   };
 }

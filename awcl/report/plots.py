@@ -33,12 +33,16 @@ def _of_scores(score: Score, each: Sequence[Estimate]) -> Forest:
     for of in ranked[:MOST_ROWS]:
         low, high = of.interval
         values = [drawn.value for drawn in of.each.values()]
-        text = f"{of.arm.name}: {of.value:.3f} [{low:.3f}, {high:.3f}], {_seeds(values)}"
+        text = f"{of.arm.name}: {of.value:.3f} {of.told}, {_seeds(values)}"
         tone = "best" if of is ranked[0] else ""
         rows.append(Row(of.arm.name, of.value, low, high, values, text, tone))
     about = f"{len(rows)} arms by {score.label}; the best is {rows[0].text}."
     return Forest(
-        f"scores-{score.slug}", _cut(score.label, ranked), f"{score.label}, test", rows, about
+        f"scores-{score.slug}",
+        _cut(score.label, ranked),
+        score.measure,
+        rows,
+        about,
     )
 
 
@@ -48,7 +52,7 @@ def _of_differences(score: Score, each: Sequence[Comparison]) -> Forest:
     for of in ranked[:MOST_ROWS]:
         text = (
             f"{of.arm.name} minus {of.reference.name}: {of.value:+.3f} "
-            f"[{of.low:+.3f}, {of.high:+.3f}], {_seeds(list(of.each.values()))}, {of.verdict}"
+            f"{of.told}, {_seeds(list(of.each.values()))}, {of.verdict}"
         )
         tone = ("better" if of.value > 0 else "worse") if of.is_clear else ""
         values = list(of.each.values())
@@ -57,7 +61,7 @@ def _of_differences(score: Score, each: Sequence[Comparison]) -> Forest:
     return Forest(
         f"to-simclr-{score.slug}",
         _cut(f"{score.label}, minus SimCLR", ranked),
-        "difference to SimCLR, paired by patient and seed",
+        "arm minus SimCLR",
         rows,
         f"Differences of {len(rows)} arms to SimCLR in {score.label}; {clear} are clear of zero.",
         zero=True,
@@ -88,7 +92,7 @@ def over_axes(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Iter
                 f"{short}-{score.slug}".replace(" ", "_"),
                 f"{score.label}, by {short}",
                 short,
-                score.label.partition(": ")[2],
+                score.measure,
                 lines,
                 f"{score.label} over {short}: means of seeds, bands of 95 % over test patients.",
                 is_log=numeric and min(place.values()) > 0 and _are_far(place.values()),
@@ -116,9 +120,9 @@ def _lines(
             [place[arm.values[axis]] for arm in mine],
             [of.value for of in told],
             [
-                f"{of.arm.name}: {of.value:.3f} [{low:.3f}, {high:.3f}], "
+                f"{of.arm.name}: {of.value:.3f} {of.told}, "
                 f"{_seeds([drawn.value for drawn in of.each.values()])}"
-                for of, (low, high) in zip(told, ends, strict=True)
+                for of in told
             ],
             number,
             [low for low, _ in ends],
@@ -172,10 +176,7 @@ def _share(point: tuple[float, Estimate]) -> float:
 
 def _few(name: str, number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
     ends = [of.interval for _, of in told]
-    texts = [
-        f"{name}, {x:g} % of patients: {of.value:.3f} [{low:.3f}, {high:.3f}]"
-        for (x, of), (low, high) in zip(told, ends, strict=True)
-    ]
+    texts = [f"{name}, {x:g} % of patients: {of.value:.3f} {of.told}" for x, of in told]
     low, high = [low for low, _ in ends], [high for _, high in ends]
     return Line(name, [x for x, _ in told], [of.value for _, of in told], texts, number, low, high)
 
@@ -234,7 +235,8 @@ def parallel(stored: Stored, arms: Sequence[Arm], scores: Sequence[Score]) -> It
                for axis in stored.axes}  # fmt: skip
     columns["epochs"] = [len(trial.history) for _, _, trial in trials]
     columns["proxy"] = [trial.proxy for _, _, trial in trials]
-    for score in [s for s in scores if s.kind not in CURVES][:COLUMNS]:
+    first_of_task = {s.task: s for s in reversed(scores) if s.kind not in CURVES}
+    for score in list(reversed(first_of_task.values()))[:COLUMNS]:
         columns[f"test {score.task}"] = [_stored_value(trial, score) for _, _, trial in trials]
     columns = {name: values for name, values in columns.items() if len(set(values)) > 1}
     if len(trials) < 2 or len(columns) < 2 or "proxy" not in columns:

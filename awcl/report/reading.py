@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from awcl.config import TrialConfig, parse
 from awcl.data.table import DOMAINS
+from awcl.downstream import drawn
 from awcl.downstream.comparing import read_predictions
 from awcl.errors import InputError
 from awcl.files import AnyPath
@@ -24,8 +26,15 @@ class Judgement:
     folder: AnyPath
     result: dict[str, Any]
 
+    @cached_property
+    def scores(self) -> dict[str, list[str]]:
+        """Each score that predictions tell, and its columns (`drawn.score_names`)."""
+        return dict(drawn.score_names(self.predictions))
+
+    @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row a test frame. Raises InputError where they are missing, damaged, or of no frame."""
+        """`drawn.by_frame` of them, with a column for every domain. Raises InputError where they
+        are missing, damaged, or of no frame."""
         table = read_predictions(self.folder)
         lacking = [column for column in NEEDED if column not in table]
         if lacking:
@@ -33,7 +42,8 @@ class Judgement:
                 f"{self.folder}/predictions.parquet: column {lacking[0]!r} is missing; remove the "
                 "folder, `awcl study evaluate` makes it anew"
             )
-        return table.reindex(columns=list(dict.fromkeys([*table.columns, *DOMAINS])))
+        every = list(dict.fromkeys([*table.columns, *DOMAINS]))
+        return drawn.by_frame(table.reindex(columns=every))
 
 
 @dataclass(frozen=True)
@@ -84,9 +94,7 @@ class Stored:
 
     @property
     def seeds(self) -> list[int]:
-        """Those that every arm of a comparison has; a search has one until its best are confirmed.
-
-        """
+        """Those that every arm of a comparison has; of a search one, until some are confirmed."""
         seeds = self.definition.get("seeds", [0])
         searches = self.definition.get("confirm", 0) and not self.definition.get("confirmed")
         return seeds[:1] if searches else seeds

@@ -47,8 +47,9 @@ def state(stored: Stored, arms: Sequence[Arm], apart: Sequence[Apart]) -> Iterat
         )
     elif apart:
         yield (
-            f"{_count(len(arms), 'arm')} can be compared: equal epochs, "
-            f"{_all_of(len(stored.seeds), 'seed')}. What is not is listed apart, with the reason."
+            f"{_count(len(arms), 'arm')} can be compared: each had the same epochs and finished "
+            f"with {_all_of(len(stored.seeds), 'seed')}. What cannot is listed apart, with the "
+            "reason."
         )
 
 
@@ -78,11 +79,18 @@ def cautions(stored: Stored, estimates: Estimates) -> Iterator[str]:
     """What these numbers cannot tell."""
     if any(len(of.each) == 1 for each in estimates.values() for of in each):
         yield "One seed: nothing is known of what another seed would give."
-    few = {s.task: each[0].units for s, each in estimates.items()
-           if each and each[0].units < FEW_PATIENTS}  # fmt: skip
+    few: dict[str, tuple[int, int]] = {}
+    for score, each in estimates.items():
+        if each and each[0].units < FEW_PATIENTS:
+            here = each[0].units, each[0].varied
+            few[score.task] = min(here, few.get(score.task, here), key=lambda pair: pair[1])
     if few:
-        told = ", ".join(f"{task} {units}" for task, units in few.items())
-        yield f"Few test patients ({told}): below about {FEW_PATIENTS} an interval is too narrow."
+        told = ", ".join(f"{task} {units}, {varied}" for task, (units, varied) in few.items())
+        yield (
+            f"Few test patients: below about {FEW_PATIENTS} an interval is too narrow. Resamples "
+            "are stratified by class, and a patient who is alone in a class is in all of them "
+            f"(test patients, and how many differ between resamples: {told})."
+        )
     if any(len(each) > 1 for each in estimates.values()):
         yield (
             "Which arm is best is seen on the same test patients that judge it, so the lead of the "
@@ -98,31 +106,24 @@ def _finding(
     each: Sequence[Estimate], to_simclr: Sequence[Comparison], to_rival: Sequence[Comparison]
 ) -> Iterator[str]:
     ranked = ranking(each)
-    best, (low, high) = ranked[0], ranked[0].interval
+    best = ranked[0]
+    place = f"first of {len(ranked)} arms" if len(ranked) > 1 else "the only arm"
     yield (
-        f"{best.arm.name} is {'first of ' + str(len(ranked)) + ' arms' if len(ranked) > 1 else 'the only arm'}"
-        f" with {best.value:.3f} [{low:.3f}, {high:.3f}], {_seeds(best)}, on "
+        f"{best.arm.name} is {place}: {best.value:.3f} {best.told}, {_seeds(best)}, on "
         f"{best.frames:,} frames of {_count(best.units, 'test patient')}."
     )
-    told = set()
-    rest = anatomy_against_rest(each)
+    told: set[frozenset[str]] = set()
     for of, what in (
-        (_of_arm(to_simclr, best.arm), "To SimCLR"),
-        (_of_arm(to_rival, best.arm), "To the second"),
-        (rest, f"The best that pairs by anatomy, {rest.arm.name}," if rest else ""),
+        (_of_arm(to_simclr, best.arm), "Minus SimCLR"),
+        (_of_arm(to_rival, best.arm), "Minus the second"),
+        (anatomy_against_rest(each), "The best that pairs by anatomy minus the best that does not"),
     ):
-        if of and (of.arm.name, of.reference.name) not in told:
-            told.add((of.arm.name, of.reference.name))
-            yield f"{what}{_connected(of, rest)}: {_difference(of, each)}"
-    if best.arm.is_simclr and to_simclr:
-        above = sum(of.is_clear and of.value > 0 for of in to_simclr)
-        yield f"{above or 'No'} other arm is clearly above SimCLR." if not above else ""
-
-
-def _connected(of: Comparison, rest: Comparison | None) -> str:
-    if rest is not None and of is rest:
-        return f" to the best that does not, {of.reference.name}"
-    return f" ({of.reference.name})"
+        if of is not None and frozenset((of.arm.name, of.reference.name)) not in told:
+            told.add(frozenset((of.arm.name, of.reference.name)))
+            which = (
+                of.reference.name if of.arm is best.arm else f"{of.arm.name}; {of.reference.name}"
+            )
+            yield f"{what} ({which}): {_difference(of, each)}"
 
 
 def _difference(of: Comparison, each: Sequence[Estimate]) -> str:
@@ -131,7 +132,7 @@ def _difference(of: Comparison, each: Sequence[Estimate]) -> str:
     seeds = " ".join(f"{value:+.3f}" for value in of.each.values())
     by_seed = f", seeds {seeds}" if len(of.each) > 1 else ""
     return (
-        f"{of.value:+.3f}{share} [{of.low:+.3f}, {of.high:+.3f}]{by_seed}; {of.verdict}"
+        f"{of.value:+.3f}{share} {of.told}{by_seed}; {of.verdict}"
         f"{f' (p {of.p_holm:.2g} by Holm)' if of.is_clear else ''}."
     )
 
@@ -152,7 +153,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _all_of(number: int, what: str) -> str:
-    return f"its {what}" if number == 1 else f"all {number} {what}s"
+    return f"its {what}" if number == 1 else f"all its {number} {what}s"
 
 
 def _is(number: int) -> str:

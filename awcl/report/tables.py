@@ -78,8 +78,19 @@ def differences(
     shown = [score for score in found if score.kind not in CURVES and found[score]]
     rows = Rows()
     rows.csv.append(
-        ["arm", "reference", "task", "score", "difference", "low", "high", "p", "p_holm", "verdict"]
-        + ["seeds"]
+        [
+            "arm",
+            "reference",
+            "task",
+            "score",
+            "difference",
+            "low",
+            "high",
+            "p",
+            "p_holm",
+            "verdict",
+            "seeds",
+        ]
     )
     for arm in arms:
         of_arm = {s: c for s, each in found.items() for c in each if c.arm.name == arm.name}
@@ -165,8 +176,7 @@ def _scores(trial: Trial) -> Iterator[tuple[str, str, float, float | None, float
 
 
 def _estimate(of: Estimate, best: float | None = None, patients: bool = False) -> Cell:
-    low, high = of.interval
-    small = [f"[{low:.3f}, {high:.3f}]"]
+    small = [of.told]
     if len(of.each) > 1:
         small.append(" ".join(f"{drawn.value:.3f}" for drawn in of.each.values()))
     if patients:
@@ -181,10 +191,10 @@ def _as_csv(of: Estimate) -> list[object]:
 
 
 def _difference(of: Comparison) -> Cell:
-    small = [f"[{of.low:+.3f}, {of.high:+.3f}]"]
+    small = [of.told]
     if len(of.each) > 1:
         small.append(" ".join(f"{value:+.3f}" for value in of.each.values()))
-    small += [of.verdict, f"p {of.p_holm:.2g}, to {of.reference.name}"]
+    small += [of.verdict, f"p {of.p_holm:.2g} to {of.reference.name}"]
     tone = ("better" if of.value > 0 else "worse") if of.is_clear else ""
     return Cell(f"{of.value:+.3f}", tuple(small), of.value, tone)
 

@@ -92,7 +92,12 @@ def contents(found: Found) -> Content:
 def _of_comparisons(found: Found) -> list[Section]:
     estimates, compared = found.estimates, found.arms
     forests = list(plots.forests(estimates, found.to_simclr))
-    seeds = f"{len(found.stored.seeds)} seed{'s' * (len(found.stored.seeds) > 1)}"
+    many = len(found.stored.seeds)
+    what = (
+        f"mean of {many} seeds, [95 % over test patients], each seed"
+        if many > 1
+        else ("one seed, [95 % over test patients]")
+    )
     differences = [
         tables.differences("to_simclr", "Minus SimCLR", compared, found.to_simclr),
         tables.differences("to_best_rival", "Minus the best rival", compared, found.to_rival),
@@ -100,8 +105,7 @@ def _of_comparisons(found: Found) -> list[Section]:
     return [
         Section(
             "scores", "Scores",
-            f"Test scores: mean of {seeds}, [95 % over test patients], each seed. Every arm had "
-            "the same number of epochs. Heads of columns sort.",
+            f"Test scores: {what}. Every arm had the same number of epochs. Heads of columns sort.",
             _filled(tables.main(compared, estimates)),
             [chart for chart in forests if not chart.zero],
             found.left_out,

@@ -25,7 +25,7 @@ class Run:
     """One run as MLflow should hold it.
 
     status: RUNNING, FINISHED, KILLED or FAILED. start, end: milliseconds since 1970; None: now.
-    epochs: one after the other. evaluations: the folder of each, and its metrics.
+    epochs: one after the other. evaluations: the folder of each, and its metrics. report: a file.
     """
 
     key: str
@@ -37,6 +37,7 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     epochs: list[Points] = field(default_factory=list)
     evaluations: list[tuple[AnyPath, Points]] = field(default_factory=list)
+    report: AnyPath | None = None
 
 
 def of_study(study: StudyFolder, running: bool) -> Run:
@@ -45,7 +46,8 @@ def of_study(study: StudyFolder, running: bool) -> Run:
     ended = all(trial.done is not None for trial in study.trials())
     status = "RUNNING" if running else "FINISHED" if ended else "KILLED"
     tags = {"awcl.study": definition["name"], "awcl.data": _listed(definition["packs"].values())}
-    return Run(STUDY, definition["name"], status, tags)
+    report = study.report if study.report.is_file() else None
+    return Run(STUDY, definition["name"], status, tags, report=report)
 
 
 def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | None:
