@@ -36,6 +36,7 @@ from awcl.report.reading import Judgement
 
 ALPHA = 0.05
 FEWEST = 6  # patients that differ between resamples: 2^(1-5) is above ALPHA
+MIXED = "mixed"  # instead of a word for frames: seeds were judged on different ones
 NO_INTERVAL = "[too few patients]"
 FEW_PATIENTS = 30  # below about so many an interval over them is too narrow
 
@@ -135,7 +136,8 @@ def estimates(arms: Sequence[Arm]) -> tuple[dict[Score, list[Estimate]], list[st
             for score, frames, estimate in _of_arm(arm, task):
                 judged.setdefault(score, []).append((frames, estimate))
         for score, each in judged.items():
-            most = Counter(frames for frames, _ in each).most_common(1)[0][0]
+            words = Counter(frames for frames, _ in each if frames != MIXED)
+            most = words.most_common(1)[0][0] if words else None
             found[score] = [estimate for frames, estimate in each if frames == most]
             others = [estimate.arm.name for frames, estimate in each if frames != most]
             left_out += [f"{score.label}: {name} was judged on other frames" for name in others]
@@ -247,12 +249,13 @@ def _of_arm(arm: Arm, task: str) -> list[tuple[Score, str, Estimate]]:
     for score in headlines(task, first.result.get("task", task), list(first.scores)):
         tables = {seed: _judged(arm, seed, score) for seed in arm.trials}
         frames = {_word_for(table) for table in tables.values()}
-        if len(frames) == 1 and all(map(len, tables.values())):
+        if all(map(len, tables.values())):
             each = {
                 seed: drawn.draw(table, _judgement(arm, seed, task).scores[score.name])
                 for seed, table in tables.items()
             }
-            found.append((score, frames.pop(), Estimate(arm, score, each)))
+            word = frames.pop() if len(frames) == 1 else MIXED
+            found.append((score, word, Estimate(arm, score, each)))
     return found
 
 
@@ -261,7 +264,7 @@ def _judgement(arm: Arm, seed: int, task: str) -> Judgement:
 
 
 def _judged(arm: Arm, seed: int, score: Score) -> pd.DataFrame:
-    """The predictions of the frames that a score is over; of none where a seed has no such score."""
+    """The predictions of the frames that a score is over; none where a seed has no such score."""
     judgement = _judgement(arm, seed, score.task)
     table, columns = judgement.predictions, judgement.scores.get(score.name)
     return table[table[columns].notna().all(axis=1)] if columns else table[:0]

@@ -28,7 +28,7 @@ def _curves(chart: Curves) -> dict[str, Any]:
         "data": traces,
         "layout": {
             "height": 380,
-            "margin": {"l": 62 if chart.y_ticks else 16, "r": 16, "t": 12, "b": 48},
+            "margin": {"l": 62 if chart.y_ticks else 16, "r": 16, "t": 34, "b": 48},
             "hovermode": "closest",
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             "xaxis": x,
@@ -115,8 +115,8 @@ def _forest(chart: Forest) -> dict[str, Any]:
              "marker": {"size": 11, "color": colours}},
         ],
         "layout": {
-            "height": 90 + ROW * len(names),
-            "margin": {"l": 8, "r": 16, "t": 8, "b": 48},
+            "height": 100 + ROW * len(names),
+            "margin": {"l": 8, "r": 16, "t": 34, "b": 44},
             "showlegend": False,
             "hovermode": "closest",
             "xaxis": {"title": {"text": escape(chart.x_label)},

@@ -45,7 +45,7 @@ def pictures(arms: Sequence[Arm], estimates: Estimates, root: AnyPath) -> Pictur
                 continue
             used += len(data)
             task = judgement.result["name"]
-            title = f"{task}, {_told(file.stem)}: {arm.name}, seed {seed}"
+            title = f"{task}, {_told(file.name.removesuffix('.png'))}: {arm.name}, seed {seed}"
             shown.append(Picture(title, _uri(data)))
     return Pictures(shown, left_out)
 

@@ -238,7 +238,7 @@ def parallel(stored: Stored, arms: Sequence[Arm], scores: Sequence[Score]) -> It
     first_of_task = {s.task: s for s in reversed(scores) if s.kind not in CURVES}
     for score in list(reversed(first_of_task.values()))[:COLUMNS]:
         columns[f"test {score.task}"] = [_stored_value(trial, score) for _, _, trial in trials]
-    columns = {name: values for name, values in columns.items() if len(set(values)) > 1}
+    columns = {name: of for name, of in columns.items() if len({*of} - {None}) > 1}
     if len(trials) < 2 or len(columns) < 2 or "proxy" not in columns:
         return
     scales = {name: _scale(values) for name, values in columns.items()}

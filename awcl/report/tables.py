@@ -10,6 +10,7 @@ from awcl.report.comparing import Comparison, Estimate, Estimates, by_domain
 from awcl.report.headlines import CURVES, Score
 from awcl.report.reading import Stored, Trial
 
+DIFFERENCE = ("difference", "low", "high", "p", "p_holm", "verdict", "seeds")
 MOST_BY_DOMAIN = 12  # arms that a table of domains shows, the best
 
 
@@ -77,21 +78,7 @@ def differences(
     """A row an arm, a column a score: arm minus its reference, paired by patient and seed."""
     shown = [score for score in found if score.kind not in CURVES and found[score]]
     rows = Rows()
-    rows.csv.append(
-        [
-            "arm",
-            "reference",
-            "task",
-            "score",
-            "difference",
-            "low",
-            "high",
-            "p",
-            "p_holm",
-            "verdict",
-            "seeds",
-        ]
-    )
+    rows.csv.append(["arm", "reference", "task", "score", *DIFFERENCE])
     for arm in arms:
         of_arm = {s: c for s, each in found.items() for c in each if c.arm.name == arm.name}
         rows.csv += [_difference_as_csv(c) for c in of_arm.values()]
