@@ -52,12 +52,13 @@ class Curves:
 
 @dataclass(frozen=True)
 class Row:
-    """A value with its interval. each: of every seed. tone: '', 'better', 'worse', 'best'."""
+    """A value with its interval, if there is one. each: of every seed. tone: '', 'better', 'worse',
+    'best'."""
 
     name: str
     value: float
-    low: float
-    high: float
+    low: Place
+    high: Place
     each: Sequence[float]
     text: str
     tone: str = ""
@@ -104,20 +105,25 @@ def style(number: int) -> int:
 def points(chart: Chart) -> list[list[str]]:
     """The numbers of a figure as rows, the first the head."""
     if isinstance(chart, Forest):
-        rows = [
-            [r.name, f"{r.value:.3f}", f"[{r.low:.3f}, {r.high:.3f}]",
-             " ".join(f"{value:.3f}" for value in r.each)]
-            for r in chart.rows
-        ]  # fmt: skip
-        return [["arm", chart.x_label, "95 %", "each seed"], *rows]
+        head = ["arm", chart.x_label, "95 %", "each seed"]
+        return [head, *(_cells(row) for row in chart.rows)]
     found = [["", chart.x_label, chart.y_label, "95 %"]]
     for line in chart.lines:
         for at, (x, y) in enumerate(zip(line.x, line.y, strict=True)):
             if x is None or y is None or not line.in_legend:
                 continue
-            band = f"[{line.low[at]:.3f}, {line.high[at]:.3f}]" if line.low else ""
+            band = _interval(line.low[at], line.high[at]) if line.low else ""
             found.append([line.name, chart.ticks.get(x, _number(x)), f"{y:.3f}", band])
     return found
+
+
+def _cells(row: Row) -> list[str]:
+    each = " ".join(f"{value:.3f}" for value in row.each)
+    return [row.name, f"{row.value:.3f}", _interval(row.low, row.high), each]
+
+
+def _interval(low: Place, high: Place) -> str:
+    return "too few patients" if low is None else f"[{low:.3f}, {high:.3f}]"
 
 
 def is_number(value: Any) -> bool:

@@ -72,10 +72,15 @@ class Estimate:
         return next(iter(self.each.values())).frames
 
     @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """The interval as far as it may be shown."""
+        return self.interval if self.varied >= FEWEST else (None, None)
+
+    @property
     def told(self) -> str:
         """'[0.401, 0.478]', or why there is none."""
-        low, high = self.interval
-        return f"[{low:.3f}, {high:.3f}]" if self.varied >= FEWEST else NO_INTERVAL
+        low, high = self.ends
+        return NO_INTERVAL if low is None else f"[{low:.3f}, {high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,15 @@ class Comparison:
     varied: int
 
     @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """The interval as far as it may be shown."""
+        return (self.low, self.high) if self.varied >= FEWEST else (None, None)
+
+    @property
     def told(self) -> str:
         """'[-0.012, +0.034]', or why there is none."""
-        interval = f"[{self.low:+.3f}, {self.high:+.3f}]"
-        return interval if self.varied >= FEWEST else NO_INTERVAL
+        low, high = self.ends
+        return NO_INTERVAL if low is None else f"[{low:+.3f}, {high:+.3f}]"
 
     @property
     def is_clear(self) -> bool:

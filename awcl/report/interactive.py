@@ -97,10 +97,11 @@ def _forest(chart: Forest) -> dict[str, Any]:
         {"type": "line", "x0": row.low, "x1": row.high, "y0": at, "y1": at,
          "line": {"width": 3, "color": of}}
         for at, (row, of) in enumerate(zip(chart.rows, colours, strict=True))
+        if row.low is not None
     ]  # fmt: skip
     zero = {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1,
             "line": {"width": 1, "dash": "dot", "color": TONES[""]}}  # fmt: skip
-    ends = [end for row in chart.rows for end in (row.low, row.high, *row.each)]
+    ends = [end for row in chart.rows for end in (row.low, row.high, *row.each) if end is not None]
     ends += [0.0] * chart.zero
     room = 0.06 * (max(ends) - min(ends) or 1.0)
     return {

@@ -41,14 +41,14 @@ const figures = stored ? JSON.parse(stored.textContent) : {};
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const CONFIG = {
   responsive: true, displaylogo: false, scrollZoom: false,
-  modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], // and none that sends anywhere
 };
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
   const axis = { gridcolor: of("--line"), zerolinecolor: of("--line"), linecolor: of("--line") };
-  return { text: of("--text"), ground: of("--ground"), card: of("--card"), line: of("--line"), axis };
+  return { text: of("--text"), faint: of("--faint"), ground: of("--ground"), card: of("--card"), line: of("--line"), axis };
 }
 
 function themed(layout) {
@@ -60,6 +60,7 @@ function themed(layout) {
     xaxis: { ...layout.xaxis, ...c.axis }, yaxis: { ...layout.yaxis, ...c.axis },
     hoverlabel: { bgcolor: c.card, bordercolor: c.line, font: { color: c.text }, align: "left", namelength: -1 },
     annotations: (layout.annotations || []).map((one) => ({ bgcolor: c.ground, opacity: 0.85, ...one })),
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: c.faint, activecolor: c.text },
     dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom", // fingers scroll
   };
 }

@@ -31,7 +31,7 @@ def _of_scores(score: Score, each: Sequence[Estimate]) -> Forest:
     ranked = sorted(each, key=lambda of: -of.value)
     rows = []
     for of in ranked[:MOST_ROWS]:
-        low, high = of.interval
+        low, high = of.ends
         values = [drawn.value for drawn in of.each.values()]
         text = f"{of.arm.name}: {of.value:.3f} {of.told}, {_seeds(values)}"
         tone = "best" if of is ranked[0] else ""
@@ -56,7 +56,7 @@ def _of_differences(score: Score, each: Sequence[Comparison]) -> Forest:
         )
         tone = ("better" if of.value > 0 else "worse") if of.is_clear else ""
         values = list(of.each.values())
-        rows.append(Row(of.arm.name, of.value, of.low, of.high, values, text, tone))
+        rows.append(Row(of.arm.name, of.value, *of.ends, values, text, tone))
     clear = sum(row.tone != "" for row in rows)
     return Forest(
         f"to-simclr-{score.slug}",
@@ -114,7 +114,7 @@ def _lines(
         ]
         mine = sorted(mine, key=lambda arm: place[arm.values[axis]])
         told = [of_arm[arm.name] for arm in mine]
-        ends = [of.interval for of in told]
+        ends = [of.ends for of in told]
         yield Line(
             ", ".join(_valued(name, value) for name, value in group.items()) or "all",
             [place[arm.values[axis]] for arm in mine],
@@ -175,7 +175,7 @@ def _share(point: tuple[float, Estimate]) -> float:
 
 
 def _few(name: str, number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
-    ends = [of.interval for _, of in told]
+    ends = [of.ends for _, of in told]
     texts = [f"{name}, {x:g} % of patients: {of.value:.3f} {of.told}" for x, of in told]
     low, high = [low for low, _ in ends], [high for _, high in ends]
     return Line(name, [x for x, _ in told], [of.value for _, of in told], texts, number, low, high)

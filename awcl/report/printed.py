@@ -75,7 +75,8 @@ def _forest(chart: Forest) -> Figure:
     axes = figure.subplots()
     for at, row in enumerate(chart.rows):
         of = TONES[row.tone]
-        axes.plot([row.low, row.high], [at, at], color=of, linewidth=2.5, solid_capstyle="butt")
+        if row.low is not None:
+            axes.plot([row.low, row.high], [at, at], color=of, linewidth=2.5)
         axes.plot([row.value], [at], "o", color=of, markersize=7)
         if len(row.each) > 1:
             axes.plot(row.each, [at] * len(row.each), ".", color="0.35", markersize=4)

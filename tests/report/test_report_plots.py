@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from made_study import predictions
 from PIL import Image
 
 from awcl.report import interactive, plots, printed
@@ -86,6 +87,18 @@ def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):
     assert sum(line.x.count(None) for line in chart.lines) == 11
     heights = [y for line in chart.lines for y in line.y if y is not None]
     assert min(heights) == 0 and max(heights) == 1
+
+
+def test_an_interval_of_too_few_patients_is_not_drawn(making):
+    made = making(axes={"anatomy.ratio": [0.5, 1]})
+    for ratio in (0.5, 1):
+        made.add(table=predictions(ratio / 2, 0, patients=4), anatomy__ratio=ratio)
+    drawn, found = curves(made)
+    [line, _] = drawn["ratio-planes-ridge-macro-f1"].lines
+    assert list(line.low) == list(line.high) == [None, None]
+    [forest] = plots.forests(found.estimates, found.to_simclr)
+    assert not interactive.figure(forest)["layout"]["shapes"]
+    assert printed.png(forest) and points(forest)[1][2] == "too few patients"
 
 
 def test_one_trial_has_no_parallel_coordinates(making):
