@@ -217,6 +217,7 @@ def _study_parsers(actions: Any) -> None:
         ("run", commands.study_run, "run what is pending; running again is how a study resumes"),
         ("evaluate", commands.study_evaluate, "complete missing evaluations of finished trials"),
         ("status", commands.study_status, "the table of trials, as stored"),
+        ("report", commands.study_report, "what was found, as one HTML file, figures and tables"),
         ("propose", commands.study_propose, "append configurations, learnt from finished trials"),
         ("sync", commands.study_sync, "write what is stored to MLflow, also into an empty one"),
         ("register", commands.study_register, "the best encoder to MLflow's model registry"),
@@ -227,7 +228,7 @@ def _study_parsers(actions: Any) -> None:
         if name == "propose":
             c.add_argument("count", metavar="N", type=int, help="how many")
         c.add_argument("--storage", default="results", metavar="DIR_OR_URL", help=STORAGE)
-        if name not in ("status", "propose"):
+        if name not in ("status", "report", "propose"):
             c.add_argument("--tracking", metavar="URI", help=TRACKING)
         if name == "register":
             c.add_argument("--trial", metavar="KEY", help="another than the best finished one")

@@ -30,6 +30,11 @@ def of_json(data: object, digits: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
+def of_bytes(data: bytes, digits: int = 12) -> str:
+    """The first hex digits of the sha256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()[:digits]
+
+
 def of_file(path: Path) -> str:
     """The sha256 of a file's bytes, as 64 hex digits."""
     with open(path, "rb") as file:

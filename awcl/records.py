@@ -2,10 +2,11 @@
 
 STORAGE/<study>/
   STUDY.json  frames.parquet  decisions.jsonl  timings.jsonl
+  report.html  figures/*.png  tables/*.csv    (awcl.report)
   trials/<key>/ TRIAL.json  starts.jsonl  history.jsonl  DONE.json
     train/**/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
     train/epoch_0007_step_00150/    partial: made within epoch 8, on notice of the machine's end
-    eval/<task>-<hash>/{EVAL.json, predictions.parquet}
+    eval/<task>-<hash>/{EVAL.json, predictions.parquet, *.png}
 STORAGE/weights/<digest>.safetensors    what trials start from (awcl.warm)
 STORAGE/packs/<digest>/     with COMPLETE.json where it is an object store
 STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
@@ -359,6 +360,11 @@ class StudyFolder:
     def held(self) -> bool:
         """Whether a process is running this study now."""
         return lease.is_held(self.path)
+
+    @property
+    def report(self) -> AnyPath:
+        """The report's page, where one was written (awcl.report)."""
+        return self.path / "report.html"
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision of early stopping, in the order in which they were made."""

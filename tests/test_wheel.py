@@ -56,6 +56,7 @@ def installed(wheel, tmp_path_factory) -> Path:
 def test_the_wheel_holds_code_recipes_and_taxonomy_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"awcl/taxonomy.toml", "awcl/__main__.py", "studies/planes.py"} <= names
+    assert {f"awcl/report/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert {"awcl/downstream/tasks/planes.py", "awcl/pretrain/methods/groups.py"} <= names
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"awcl", "studies"}

@@ -10,6 +10,7 @@ from awcl.commands.studies import (
     study_evaluate,
     study_propose,
     study_register,
+    study_report,
     study_run,
     study_status,
     study_sync,
@@ -17,5 +18,6 @@ from awcl.commands.studies import (
 
 __all__ = [
     "audit", "embed", "evaluate", "export", "frames", "pack", "phantom", "pretrain",
-    "study_evaluate", "study_propose", "study_register", "study_run", "study_status", "study_sync",
+    "study_evaluate", "study_propose", "study_register", "study_report", "study_run",
+    "study_status", "study_sync",
 ]  # fmt: skip

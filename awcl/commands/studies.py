@@ -64,18 +64,58 @@ def _carried_out(work: Callable, plan: Any, tracker: Any, stages: Any) -> str:
     """Does the work in the study's folder; returns what to say of evaluations that failed."""
     from awcl.study.plan import held
 
+    failed = ""
+    with held(plan):
+        try:
+            with stages.stored(plan.folder):
+                work(plan, tracker, stages)
+        except EvaluationError as error:
+            failed = str(error)
+        stages.begin("report")
+        if _reported(plan.folder):
+            tracker.report()
+    return failed
+
+
+def _reported(folder: Any) -> bool:
+    """Writes the report of a study that has run; whether it could.
+
+    What hours of training gave is stored by then, so nothing here may fail the study: neither a
+    damaged file or a full disk, nor a mistake of ours in drawing a figure. That one is named as
+    such, and `awcl study report`, which hides nothing, shows where it is.
+    """
+    from awcl.report.writing import write
+
+    again = f"`awcl study report {folder.path.name}` tries again"
     try:
-        with held(plan), stages.stored(plan.folder):
-            work(plan, tracker, stages)
-    except EvaluationError as error:
-        return str(error)
-    return ""
+        write(folder)
+    except InputError as error:
+        print(f"awcl: no report was written: {error}; {again}", file=sys.stderr)
+    except OSError as error:
+        print(f"awcl: no report was written: {error.strerror or error}; {again}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - the study is done, whatever its report comes to
+        told = f"{type(error).__name__}: {error}"
+        print(
+            f"awcl: no report was written, by a fault of this program ({told}); "
+            f"`awcl study report {folder.path.name}` shows where",
+            file=sys.stderr,
+        )
+    else:
+        return True
+    return False
 
 
 def study_status(options: argparse.Namespace) -> int:
     from awcl.study.table import render
 
     print(render(_stored_study(options), details=True))
+    return 0
+
+
+def study_report(options: argparse.Namespace) -> int:
+    from awcl.report.writing import write
+
+    print(f"report   {write(_stored_study(options))}")
     return 0
 
 
@@ -184,6 +224,8 @@ def _tell_study(plan: Any, tracker: Any, stages: Any, failed: str) -> int:
     print(f"\n{render(plan.folder)}\n")
     print(_times(stages.summary()))
     print(f"storage  {plan.folder.path}")
+    if plan.folder.report.is_file():
+        print(f"report   {plan.folder.report}")
     print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
     if failed:
         print(f"awcl: {failed}", file=sys.stderr)

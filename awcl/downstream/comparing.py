@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awcl.data.table import DOMAINS
-from awcl.downstream import overlap, scores
+from awcl.downstream import drawn, scores
 from awcl.errors import InputError
 from awcl.files import AnyPath, as_path, read_json
-
-FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, and no prediction
 
 ROUNDING = 1e-5  # float32 on several threads
 
@@ -49,43 +46,19 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
     tables get the same resamples of patients (connected groups of the audit), stratified by class
     where there are classes. Raises InputError where frames, patients or truths differ.
     """
-    first, second = (_by_frame(table) for table in (first, second))
+    first, second = (drawn.by_frame(table) for table in (first, second))
     _check_equal(first.index, second.index, "frames")
     _check_equal(first["unit"], second["unit"], "patients")
-    has_truth = "truth" in first and "truth" in second
-    if has_truth:
+    if "truth" in first and "truth" in second:
         _check_equal(first["truth"].fillna(""), second["truth"].fillna(""), "truths")
-    found, of_second = [], _predictors(second)
-    for name, columns in _predictors(first).items():
-        if name not in of_second:
-            continue
-        both = first[columns], second[of_second[name]]
-        judged = both[0].notna().all(axis=1)
-        for table in both:
-            for column in table:
-                _check_equal(judged, table[column].notna(), f"frames in {column}")
-        both = [table[judged] for table in both]
-        units = first["unit"][judged].to_numpy(str)
-        if all(map(pd.api.types.is_numeric_dtype, both[0].dtypes)):
-            found.append(_of_means(name, *both, units))
-        elif has_truth:
-            found.append(_of_macro_f1(name, *both, first["truth"][judged].to_numpy(str), units))
-    return found
-
-
-def _by_frame(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.set_index("frame_id").sort_index()
-    return table.assign(unit=scores.units_of(table))
-
-
-def _predictors(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The columns of each predictor: one, or one a draw."""
-    found: dict[str, list[str]] = {}
-    for column in table.columns.drop([*FRAME, "unit", "truth"], errors="ignore"):
-        *above, last = column.split("/")
-        if above and above[-1].isdigit():
-            above.pop()
-        found.setdefault("/".join([*above, last]), []).append(column)
+    found, of_second = [], dict(drawn.score_names(second))
+    for name, columns in drawn.score_names(first):
+        if name in of_second:
+            every = [first[column] for column in columns]
+            for column in [*every, *(second[column] for column in of_second[name])]:
+                _check_equal(every[0].notna(), column.notna(), f"frames in {column.name}")
+            both = drawn.draw(first, columns), drawn.draw(second, of_second[name])
+            found.append(_difference(name, *both))
     return found
 
 
@@ -94,36 +67,9 @@ def _check_equal(first: pd.Series | pd.Index, second: pd.Series | pd.Index, what
         raise InputError(f"the results are of different {what}; judge both on the same frames")
 
 
-def _of_means(
-    name: str, first: pd.DataFrame, second: pd.DataFrame, units: np.ndarray
-) -> Difference:
-    ours, theirs = (table.to_numpy(float).mean(1) for table in (first, second))
-    resampled = overlap.resampled_means((theirs - ours)[:, None], units)[:, 0]
-    return _difference(name, ours.mean(), theirs.mean(), resampled, units)
-
-
-def _of_macro_f1(
-    name: str, first: pd.DataFrame, second: pd.DataFrame, truth: np.ndarray, units: np.ndarray
-) -> Difference:
-    points, resampled = [], []
-    for table in (first, second):
-        names = np.unique(np.concatenate([truth, table.to_numpy(str).ravel()]))
-        places, drawn = np.searchsorted(names, truth), []
-        for column in table:
-            predicted = np.searchsorted(names, table[column].to_numpy(str))
-            counts = scores.confusions(places, predicted, len(names))
-            drawn.append((counts, scores.resample(places, predicted, units, len(names))))
-        points.append(np.mean([scores.macro_f1(counts) for counts, _ in drawn]))
-        resampled.append(np.mean([scores.macro_f1(counts) for _, counts in drawn], axis=0))
-    return _difference(f"{name}/macro_f1", *points, resampled[1] - resampled[0], units)
-
-
-def _difference(
-    score: str, first: float, second: float, resampled: np.ndarray, units: np.ndarray
-) -> Difference:
-    low, high = scores.percentiles(resampled)
-    frames = len(units)
-    return Difference(score, float(first), float(second), low, high, frames, len(np.unique(units)))
+def _difference(score: str, first: drawn.Drawn, second: drawn.Drawn) -> Difference:
+    low, high = scores.percentiles(second.resampled - first.resampled)
+    return Difference(score, first.value, second.value, low, high, first.frames, first.units)
 
 
 def stored(folder: str | AnyPath) -> dict[str, tuple[dict[str, Any], pd.DataFrame]]:

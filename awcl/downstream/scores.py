@@ -5,6 +5,7 @@ classes that the truth holds.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -111,17 +112,35 @@ def resample(
     return np.tensordot(draws(by_unit.sum(2).argmax(1)), by_unit, 1)
 
 
+def varied(truth: np.ndarray, units: np.ndarray, classes: int) -> int:
+    """How many units `resample` draws among others. One that is alone in its stratum is in every
+    resample, once: it adds nothing to the width of an interval."""
+    names, unit = np.unique(units.astype(str), return_inverse=True)
+    of_unit = np.zeros((len(names), classes))
+    np.add.at(of_unit, (unit, truth), 1)
+    sizes = np.bincount(of_unit.argmax(1))
+    return int(sizes[sizes > 1].sum())
+
+
 def draws(strata: np.ndarray) -> np.ndarray:
     """(RESAMPLES, units): how often each unit is drawn; of each stratum as many as it has.
 
-    strata: (units,). The same strata give the same draws.
+    strata: (units,). The same strata give the same draws. Not to be written to.
     """
+    return _draws(tuple(strata.tolist()))
+
+
+@lru_cache(maxsize=4)
+def _draws(strata: tuple) -> np.ndarray:
+    """Kept for the arms of a comparison, which are all drawn alike: it takes most of the time."""
+    of_unit = np.array(strata)
     times = np.zeros((RESAMPLES, len(strata)))
     rng = np.random.default_rng(0)
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
+    for stratum in np.unique(of_unit):
+        members = np.flatnonzero(of_unit == stratum)
         even = np.full(len(members), 1 / len(members))
         times[:, members] = rng.multinomial(len(members), even, size=RESAMPLES)
+    times.flags.writeable = False
     return times
 
 

@@ -84,6 +84,13 @@ class Tracker:
             self._write(owed, running=True)
             del self._owed[key]
 
+    @_warns
+    def report(self) -> None:
+        """The study's report, where storage has a newer one than MLflow."""
+        if time.monotonic() >= self._again:
+            self._open()
+            self._runs.write(of_study(self.study, running=False))
+
     def _write_all(self) -> None:
         self._runs = Runs(self.uri, self.study)  # a call that was cut off may have got through
         self._runs.write(of_study(self.study, running=False))

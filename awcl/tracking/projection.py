@@ -25,7 +25,7 @@ class Run:
     """One run as MLflow should hold it.
 
     status: RUNNING, FINISHED, KILLED or FAILED. start, end: milliseconds since 1970; None: now.
-    epochs: one after the other. evaluations: the folder of each, and its metrics.
+    epochs: one after the other. evaluations: the folder of each, and its metrics. report: a file.
     """
 
     key: str
@@ -37,6 +37,7 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     epochs: list[Points] = field(default_factory=list)
     evaluations: list[tuple[AnyPath, Points]] = field(default_factory=list)
+    report: AnyPath | None = None
 
 
 def of_study(study: StudyFolder, running: bool) -> Run:
@@ -47,7 +48,8 @@ def of_study(study: StudyFolder, running: bool) -> Run:
     tags = {"awcl.study": definition["name"], "awcl.data": _listed(definition["packs"].values())}
     absent = _listed(", ".join(row.values()) for row in study.not_run)
     tags |= {"awcl.not_run": absent[:5000]} if absent else {}
-    return Run(STUDY, definition["name"], status, tags)
+    report = study.report if study.report.is_file() else None
+    return Run(STUDY, definition["name"], status, tags, report=report)
 
 
 def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | None:

@@ -1,18 +1,21 @@
 """The runs of one study in MLflow, brought to what they should be by sending what they lack."""
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from awcl.files import local_copy
+from awcl import hashing
+from awcl.files import AnyPath, local_copy
 from awcl.records import StudyFolder
 from awcl.tracking.client import connect, sqlite_file
 from awcl.tracking.projection import STUDY, Points, Run
 
 BATCH = 800  # MLflow takes 1000 metrics, parameters and tags together in one call
 EVALUATIONS = "awcl.evaluations"  # the tag that names those that are there as a whole
+REPORT = "awcl.report"  # the tag that says which report is there
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Runs:
                 points.append(scores)
         if wanted.evaluations:
             tags[EVALUATIONS] = " ".join(folder.name for folder, _ in wanted.evaluations)
+        if wanted.report is not None:
+            tags[REPORT] = self._report(held, wanted.report)
         self._log(held, wanted.params, points, tags)
         self._set_status(held, wanted)
         self._held[wanted.key] = Held(
@@ -71,6 +76,17 @@ class Runs:
             max([held.epoch, *(row.epoch for row in wanted.epochs)]),
         )
         return held.id
+
+    def _report(self, held: Held, file: AnyPath) -> str:
+        """Sends the report where MLflow has another one; gives the digest of what it has then."""
+        data = file.read_bytes()
+        digest = hashing.of_bytes(data)
+        if held.tags.get(REPORT) != digest:
+            with tempfile.TemporaryDirectory() as folder:
+                copy = Path(folder) / file.name
+                copy.write_bytes(data)
+                self.client.log_artifact(held.id, str(copy))
+        return digest
 
     def _search(self) -> Iterator[Any]:
         """Every run of the study, oldest first."""

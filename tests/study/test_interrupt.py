@@ -79,3 +79,6 @@ def test_an_interrupted_study_goes_on_and_says_so(command, tmp_path):
         assert len(trial.evaluations()) == 1
     assert [run["outcome"] for run in study.timings()] == ["interrupted", "done"]
     assert "compare  " in done.stdout and "total " in done.stdout
+    assert "no report was written" not in done.stderr
+    [report] = [line for line in done.stdout.splitlines() if line.startswith("report   ")]
+    assert Path(report.split()[1]).read_text(encoding="utf-8").startswith("<!doctype html>")

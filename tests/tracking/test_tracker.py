@@ -53,6 +53,32 @@ def test_metrics_stand_at_their_epoch_with_their_time(uri, study):
     assert points(uri) == wanted
 
 
+def test_the_report_is_on_the_parent_run_and_is_sent_again_only_where_it_changed(
+    uri, study, monkeypatch
+):
+    add(study, "k1", 3, "finished", epoch=3)
+    client, sent = MlflowClient(uri), []
+    log = MlflowClient.log_artifact
+    monkeypatch.setattr(
+        MlflowClient, "log_artifact", lambda *given: (sent.append(given[2]), log(*given))
+    )
+    without_warnings(Tracker(uri, study).sync)
+    assert not sent
+    study.report.write_bytes(b"<p>first</p>")
+    tracker = Tracker(uri, study)
+    for _ in range(2):
+        without_warnings(tracker.report)
+        without_warnings(Tracker(uri, study).sync)
+    assert len(sent) == 1
+    study.report.write_bytes(b"<p>second</p>")
+    without_warnings(tracker.report)
+    assert len(sent) == 2
+    parent = runs(uri)["study"].info.run_id
+    [item] = [item for item in client.list_artifacts(parent) if item.path == "report.html"]
+    there = client.download_artifacts(parent, item.path)
+    assert Path(there).read_bytes() == b"<p>second</p>"
+
+
 def test_evaluations_are_on_the_trials_own_run_with_their_files(uri, study):
     evaluated(add(study, "k1", 3, "finished", epoch=3))
     without_warnings(Tracker(uri, study).sync)

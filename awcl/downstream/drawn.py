@@ -1,0 +1,88 @@
+"""A score from stored predictions, and what it is in each resample of the test patients.
+
+The same frames, patients and truths give the same resamples, whatever was predicted. So arms that
+were judged alike are paired: the difference of two `resampled` is that of one and the same draw.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from awcl.data.table import DOMAINS
+from awcl.downstream import overlap, scores
+
+FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, and no prediction
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A score. resampled: (RESAMPLES,) its value in each resample. units: patients (connected
+    groups of the audit). varied: how many of these differ between resamples (`scores.varied`)."""
+
+    value: float
+    resampled: np.ndarray
+    frames: int
+    units: int
+    varied: int
+
+
+def by_frame(table: pd.DataFrame) -> pd.DataFrame:
+    """Predictions sorted and indexed by frame, with the column `unit`: what is resampled whole."""
+    table = table.set_index("frame_id").sort_index()
+    return table.assign(unit=scores.units_of(table))
+
+
+def predictors(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of each predictor: one, or one a draw (columns that differ in a number before
+    the last part of their name)."""
+    found: dict[str, list[str]] = {}
+    for column in table.columns.drop([*FRAME, "unit", "truth"], errors="ignore"):
+        *above, last = column.split("/")
+        if above and above[-1].isdigit():
+            above.pop()
+        found.setdefault("/".join([*above, last]), []).append(column)
+    return found
+
+
+def is_measured(predicted: pd.DataFrame) -> bool:
+    """Whether a predictor's columns are numbers, which count by their mean, and no names."""
+    return all(map(pd.api.types.is_numeric_dtype, predicted.dtypes))
+
+
+def score_names(table: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
+    """Each score of a table by its name, NAME or NAME/macro_f1, and the columns it is made of."""
+    for name, columns in predictors(table).items():
+        if is_measured(table[columns]):
+            yield name, columns
+        elif "truth" in table:
+            yield f"{name}/macro_f1", columns
+
+
+def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:
+    """The score of one predictor: of numbers the mean over frames, of names the macro-F1 against
+    `truth`; of several draws the mean. table: as `by_frame` gives it; frames in which a column is
+    null do not count. At least one must be left."""
+    table = table[table[columns].notna().all(axis=1)]
+    units = table["unit"].to_numpy(str)
+    if not is_measured(table[columns]):
+        return _macro_f1(table[columns], table["truth"].to_numpy(str), units)
+    values = table[columns].to_numpy(float).mean(1)
+    resampled, patients = overlap.resampled_means(values[:, None], units)[:, 0], len(set(units))
+    return Drawn(
+        float(values.mean()), resampled, len(units), patients, patients if patients > 1 else 0
+    )
+
+
+def _macro_f1(predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray) -> Drawn:
+    names = np.unique(np.concatenate([truth, predicted.to_numpy(str).ravel()]))
+    places, points, resampled = np.searchsorted(names, truth), [], []
+    for column in predicted:
+        found = np.searchsorted(names, predicted[column].to_numpy(str))
+        points.append(scores.macro_f1(scores.confusions(places, found, len(names))))
+        counts = scores.resample(places, found, units, len(names))
+        resampled.append(scores.macro_f1(counts))
+    varied = scores.varied(places, units, len(names))
+    value, every = float(np.mean(points)), np.mean(resampled, axis=0)
+    return Drawn(value, every, len(units), len(set(units)), varied)

@@ -1,0 +1,84 @@
+"""What the study's frames are, and what of leaks can be told from their stored table.
+
+The stored table has each frame's names and the sha256 of its stored pixels, and no images. So
+patients, examinations, connected groups of the audit and identical pictures are looked for again
+here; near-identical pictures need images (`awcl audit`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from awcl.data.table import DOMAINS, SPLITS
+from awcl.report.tables import Cell, Table
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One kind of leak and how many there are."""
+
+    what: str
+    count: int
+
+
+def leaks(frames: pd.DataFrame) -> list[Leak]:
+    """Patients, examinations, groups and identical pictures that are in more than one split."""
+    kinds = {
+        "patients": "patient",
+        "examinations": "scan",
+        "connected groups of the audit": "audit_group",
+        "identical pictures": "sha256",
+    }
+    return [
+        Leak(what, int((frames.groupby(column)["split"].nunique() > 1).sum()))
+        for what, column in kinds.items()
+        if column in frames and frames[column].notna().any()
+    ]
+
+
+def sentences(frames: pd.DataFrame | None) -> Iterator[str]:
+    """What is known of leaks."""
+    if frames is None:
+        yield "The table of frames is not stored, so nothing can be told of the data."
+        return
+    found = leaks(frames)
+    clean = [leak.what for leak in found if not leak.count]
+    for leak in found:
+        if leak.count:
+            yield f"LEAK: {leak.count} {leak.what} are in more than one split."
+    if clean:
+        yield f"In more than one split: no {', no '.join(clean)}."
+    if "audit_group" in frames and frames["audit_group"].notna().all():
+        yield "The frames were audited before the study: connected groups are named in their table."
+    else:
+        yield (
+            "The frames carry no mark of an audit; `awcl audit FRAMES.parquet` also compares "
+            "near-identical pictures, which cannot be done from what a study stores."
+        )
+
+
+def counts(frames: pd.DataFrame) -> Table:
+    """Frames, labelled frames, patients: by split, over all and for each value of each domain."""
+    head = ["frames of", *[f"{split}: {what}" for split in SPLITS for what in WHAT]]
+    rows, plain = [], [["domain", "value", "split", *WHAT]]
+    for domain, value, part in _parts(frames):
+        cells = [Cell("all" if domain == "all" else f"{domain} {value}")]
+        for split in SPLITS:
+            here = part[part["split"] == split]
+            numbers = [len(here), int(here["anatomy"].notna().sum()), here["patient"].nunique()]
+            cells += [Cell(f"{number:,}", number=number) for number in numbers]
+            plain.append([domain, value, split, *numbers])
+        rows.append(cells)
+    return Table("data", "Frames by split and domain", head, rows, plain)
+
+
+WHAT = ("frames", "labelled", "patients")
+
+
+def _parts(frames: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    yield "all", "", frames
+    for domain in DOMAINS:
+        if domain in frames:
+            for value in sorted(frames[domain].dropna().unique()):
+                yield domain, str(value), frames[frames[domain] == value]

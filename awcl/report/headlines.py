@@ -1,0 +1,56 @@
+"""The scores of a task that a report compares arms by: few, and higher is better in each.
+
+All other scores are in tables/scores.csv.
+"""
+
+import re
+from dataclasses import dataclass
+
+HEADLINES = {
+    "planes": r"(ridge|finetuned)/macro_f1",
+    "cross_planes": r".+/(transfer|shift)/(ridge|finetuned)/macro_f1",
+    "segmentation": r"(frozen|finetuned)/dice",
+    "cross_segmentation": r"(frozen|finetuned)/.+/(transfer|shift)/dice",
+    "few_labels": r"(transfer|few_label)/[\d.]+/ridge/macro_f1",
+    "diagnostics": r"(coarse|fine)/purity",
+}
+"""Kind of task -> its scores by `drawn.score_names`. Of a kind that is not here, its first."""
+WORDS = {
+    "ridge": "ridge probe", "finetuned": "fine-tuned", "frozen": "frozen encoder",
+    "macro_f1": "macro-F1", "dice": "Dice", "knn": "nearest neighbours",
+}  # fmt: skip
+CURVES = {"few_labels"}  # kinds of task that are drawn as curves of their own
+
+
+@dataclass(frozen=True)
+class Score:
+    """task: its name in the study; kind: which task it is; name: of `drawn.score_names`."""
+
+    task: str
+    kind: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """'planes-C: macro-F1, ridge probe'."""
+        *parts, last = self.name.split("/")
+        told = [WORDS.get(part, part.replace("_", " ")) for part in (last, *parts)]
+        return f"{self.task}: {', '.join(told)}"
+
+    @property
+    def measure(self) -> str:
+        """'macro-F1'."""
+        last = self.name.rpartition("/")[2]
+        return WORDS.get(last, last.replace("_", " "))
+
+    @property
+    def slug(self) -> str:
+        """For names of files."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.task}-{self.name}".lower()).strip("-")
+
+
+def headlines(task: str, kind: str, names: list[str]) -> list[Score]:
+    """Those of a task's scores that arms are compared by, in their order."""
+    wanted = HEADLINES.get(kind)
+    chosen = [name for name in names if re.fullmatch(wanted, name)] if wanted else names[:1]
+    return [Score(task, kind, name) for name in chosen]

@@ -1,0 +1,328 @@
+"""Which figures a study has, from its arms and trials."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from awcl.report.arms import Arm
+from awcl.report.charts import Chart, Curves, Forest, Line, Row, is_number
+from awcl.report.comparing import Comparison, Estimate, Estimates
+from awcl.report.headlines import CURVES, Score
+from awcl.report.reading import Stored, Trial
+
+MOST_ROWS = 40  # arms in one figure of rows, the best
+MOST_LINES = 8  # few-label curves in one figure, the best
+COLUMNS = 3  # test scores that parallel coordinates show
+SHADES = 5  # groups of trials by their proxy there
+FAR = 8  # an axis whose ends are so many times apart is drawn in logarithms
+
+
+def forests(estimates: Estimates, found: Mapping[Score, Sequence[Comparison]]) -> Iterator[Chart]:
+    """Each score: the arms, and their differences to SimCLR."""
+    for score, each in estimates.items():
+        if score.kind in CURVES:
+            continue
+        if each:
+            yield _of_scores(score, each)
+        if found.get(score):
+            yield _of_differences(score, found[score])
+
+
+def _of_scores(score: Score, each: Sequence[Estimate]) -> Forest:
+    ranked = sorted(each, key=lambda of: -of.value)
+    rows = []
+    for of in ranked[:MOST_ROWS]:
+        low, high = of.ends
+        values = [drawn.value for drawn in of.each.values()]
+        text = f"{of.arm.name}: {of.value:.3f} {of.told}, {_seeds(values)}"
+        tone = "best" if of is ranked[0] else ""
+        rows.append(Row(of.arm.name, of.value, low, high, values, text, tone))
+    about = f"{len(rows)} arms by {score.label}; the best is {rows[0].text}."
+    return Forest(
+        f"scores-{score.slug}",
+        _cut(score.label, ranked),
+        score.measure,
+        rows,
+        about,
+    )
+
+
+def _of_differences(score: Score, each: Sequence[Comparison]) -> Forest:
+    ranked = sorted(each, key=lambda of: -of.value)
+    rows = []
+    for of in ranked[:MOST_ROWS]:
+        text = (
+            f"{of.arm.name} minus {of.reference.name}: {of.value:+.3f} "
+            f"{of.told}, {_seeds(list(of.each.values()))}, {of.verdict}"
+        )
+        tone = ("better" if of.value > 0 else "worse") if of.is_clear else ""
+        values = list(of.each.values())
+        rows.append(Row(of.arm.name, of.value, *of.ends, values, text, tone))
+    clear = sum(row.tone != "" for row in rows)
+    return Forest(
+        f"to-simclr-{score.slug}",
+        _cut(f"{score.label}, minus SimCLR", ranked),
+        "arm minus SimCLR",
+        rows,
+        f"Differences of {len(rows)} arms to SimCLR in {score.label}; {clear} are clear of zero.",
+        zero=True,
+    )
+
+
+def over_axes(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Iterator[Chart]:
+    """Each axis and score: a line for each combination of the other axes' values.
+
+    An arm that does not read another axis (ratio 0: the granularity) is on every line that agrees
+    with it otherwise: so ratio 0 is the common origin of coarse and fine. Where no line has two
+    points, nothing is drawn.
+    """
+    for axis in stored.axes:
+        known = [arm for arm in arms if arm.values[axis] != "-"]
+        values = _sorted({arm.values[axis] for arm in known})
+        if len(values) < 2:
+            continue
+        numeric = all(is_number(value) for value in values)
+        place = {value: float(value if numeric else at) for at, value in enumerate(values)}
+        for score, each in estimates.items():
+            of_arm = {of.arm.name: of for of in each}
+            lines = list(_lines(axis, [arm for arm in known if arm.name in of_arm], of_arm, place))
+            if score.kind in CURVES or not any(len(set(line.x)) > 1 for line in lines):
+                continue
+            short = axis.rpartition(".")[2].replace("_", " ")
+            yield Curves(
+                f"{short}-{score.slug}".replace(" ", "_"),
+                f"{score.label}, by {short}",
+                short,
+                score.measure,
+                lines,
+                f"{score.label} over {short}: means of seeds, bands of 95 % over test patients.",
+                is_log=numeric and min(place.values()) > 0 and _are_far(place.values()),
+                ticks={} if numeric else {at: str(value) for value, at in place.items()},
+            )
+
+
+def _lines(
+    axis: str, arms: Sequence[Arm], of_arm: Mapping[str, Estimate], place: Mapping[Any, float]
+) -> Iterator[Line]:
+    others = [{a: v for a, v in arm.values.items() if a != axis} for arm in arms]
+    whole = [values for values in others if "-" not in values.values()] or others
+    groups = list({tuple(values.items()): values for values in whole}.values())
+    for number, group in enumerate(groups):
+        mine = [
+            arm
+            for arm, values in zip(arms, others, strict=True)
+            if all(value in ("-", group[name]) for name, value in values.items())
+        ]
+        mine = sorted(mine, key=lambda arm: place[arm.values[axis]])
+        told = [of_arm[arm.name] for arm in mine]
+        ends = [of.ends for of in told]
+        yield Line(
+            ", ".join(_valued(name, value) for name, value in group.items()) or "all",
+            [place[arm.values[axis]] for arm in mine],
+            [of.value for of in told],
+            [
+                f"{of.arm.name}: {of.value:.3f} {of.told}, "
+                f"{_seeds([drawn.value for drawn in of.each.values()])}"
+                for of in told
+            ],
+            number,
+            [low for low, _ in ends],
+            [high for _, high in ends],
+        )
+        yield _each_seed(number, [(place[of.arm.values[axis]], of) for of in told])
+
+
+def _each_seed(number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
+    every = [
+        (x, drawn.value, f"{of.arm.name}, seed {seed}: {drawn.value:.3f}")
+        for x, of in told
+        for seed, drawn in of.each.items()
+        if len(of.each) > 1
+    ]
+    x, y, texts = (list(part) for part in zip(*every, strict=True)) if every else ([], [], [])
+    return Line("seeds", x, y, texts, number, look="points", in_legend=False)
+
+
+def few_labels(estimates: Estimates) -> Iterator[Chart]:
+    """Each task of few labels: macro-F1 over the share of patients whose labels the probe has."""
+    parts: dict[tuple[str, str], dict[str, list[tuple[float, Estimate]]]] = {}
+    for score, each in estimates.items():
+        if score.kind in CURVES:
+            curve, share, *_ = score.name.split("/")
+            for of in each:
+                lines = parts.setdefault((score.task, curve), {})
+                lines.setdefault(of.arm.name, []).append((100 * float(share), of))
+    for (task, curve), lines in parts.items():
+        if all(len(of_line) < 2 for of_line in lines.values()):
+            continue
+        best = sorted(lines, key=lambda arm: -max(of.value for _, of in lines[arm]))[:MOST_LINES]
+        drawn = [_few(name, number, sorted(lines[name], key=_share)) for number, name in
+                 enumerate(best)]  # fmt: skip
+        shares = sorted({x for line in drawn for x in line.x})
+        yield Curves(
+            f"{task}-{curve}",
+            f"{task}: labels of few patients ({curve.replace('_', '-')})",
+            "training patients whose labels the probe has",
+            "macro-F1, ridge probe",
+            drawn,
+            f"Macro-F1 over the share of labelled patients, the best {len(drawn)} arms.",
+            is_log=True,
+            ticks={share: f"{share:g} %" for share in shares},
+        )
+
+
+def _share(point: tuple[float, Estimate]) -> float:
+    return point[0]
+
+
+def _few(name: str, number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
+    ends = [of.ends for _, of in told]
+    texts = [f"{name}, {x:g} % of patients: {of.value:.3f} {of.told}" for x, of in told]
+    low, high = [low for low, _ in ends], [high for _, high in ends]
+    return Line(name, [x for x, _ in told], [of.value for _, of in told], texts, number, low, high)
+
+
+STATES = {"finished": 0, "stopped": 1, "failed": 6, "": 2}
+STATE_NAMES = {"": "not finished", "stopped": "stopped early"}
+
+
+def early_stopping(stored: Stored, arms: Sequence[Arm]) -> Iterator[Chart]:
+    """val/proxy of every trial, epoch by epoch; rungs as lines, crosses where one was stopped."""
+    lines = []
+    for state, number in STATES.items():
+        x: list[float | None] = []
+        y: list[float | None] = []
+        texts: list[str] = []
+        ends: list[tuple[float, float, str]] = []
+        for arm, seed, trial in _all(arms):
+            rows = [row for row in trial.history if is_number(row.get("val/proxy"))]
+            if trial.outcome != state or not rows:
+                continue
+            told = [f"{arm.name}, seed {seed}, epoch {r['epoch']}: {r['val/proxy']:.3f}"
+                    for r in rows]  # fmt: skip
+            x += [*(float(row["epoch"]) for row in rows), None]
+            y += [*(row["val/proxy"] for row in rows), None]
+            texts += [*told, ""]
+            ends.append((x[-2], y[-2], f"{told[-1]}; {trial.reason or STATE_NAMES.get(state, '')}"))
+        name = STATE_NAMES.get(state, state)
+        if x:
+            lines.append(Line(f"{name} ({len(ends)})", x, y, texts, number))
+        if x and state in ("stopped", "failed"):
+            ex, ey, told = (list(part) for part in zip(*ends, strict=True))
+            lines.append(Line(name, ex, ey, told, number, look="crosses", in_legend=False))
+    rungs = sorted({float(made["epoch"]) for made in stored.decisions})
+    if lines:
+        yield Curves(
+            "proxy-by-epoch",
+            "Early stopping: the proxy by epoch" if rungs else "The proxy by epoch",
+            "epoch",
+            "val/proxy (macro-F1 on val)",
+            lines,
+            "The proxy of every trial by epoch: "
+            + ", ".join(line.name for line in lines if line.in_legend)
+            + (f"; decisions at epochs {', '.join(f'{rung:g}' for rung in rungs)}." if rungs else
+               "; none was decided on early."),
+            marks={rung: f"rung {rung:g}" for rung in rungs},
+        )  # fmt: skip
+
+
+def parallel(stored: Stored, arms: Sequence[Arm], scores: Sequence[Score]) -> Iterator[Chart]:
+    """All trials as lines over axes, proxy and test scores; shades by the proxy.
+
+    Each column runs from its least to its greatest value. Trials of fewer epochs are on it, too.
+    """
+    trials = [(arm, seed, trial) for arm, seed, trial in _all(arms) if is_number(trial.proxy)]
+    columns = {axis.rpartition(".")[2]: [arm.values[axis] for arm, _, _ in trials]
+               for axis in stored.axes}  # fmt: skip
+    columns["epochs"] = [len(trial.history) for _, _, trial in trials]
+    columns["proxy"] = [trial.proxy for _, _, trial in trials]
+    first_of_task = {s.task: s for s in reversed(scores) if s.kind not in CURVES}
+    for score in list(reversed(first_of_task.values()))[:COLUMNS]:
+        columns[f"test {score.task}"] = [_stored_value(trial, score) for _, _, trial in trials]
+    columns = {name: of for name, of in columns.items() if len({*of} - {None}) > 1}
+    if len(trials) < 2 or len(columns) < 2 or "proxy" not in columns:
+        return
+    scales = {name: _scale(values) for name, values in columns.items()}
+    ranked = sorted(range(len(trials)), key=lambda at: trials[at][2].proxy)
+    shades = min(SHADES, len(trials))
+    lines = []
+    for shade in range(shades):
+        rows = ranked[shade * len(ranked) // shades : (shade + 1) * len(ranked) // shades]
+        x, y, texts = [], [], []
+        for at in rows:
+            arm, seed, trial = trials[at]
+            values = ", ".join(_valued(name, of[at]) for name, of in columns.items())
+            for place, (name, of) in enumerate(columns.items()):
+                x.append(float(place) if of[at] is not None else None)
+                y.append(scales[name][0](of[at]))
+                texts.append(f"{arm.name}, seed {seed} ({trial.outcome or 'not finished'})"
+                             f"<br>{values}")  # fmt: skip
+            x.append(None), y.append(None), texts.append("")
+        ends = trials[rows[0]][2].proxy, trials[rows[-1]][2].proxy
+        lines.append(Line(f"proxy {ends[0]:.3f} to {ends[1]:.3f}", x, y, texts, shade - shades))
+    labels = [(float(place), height, text) for place, name in enumerate(columns)
+              for height, text in scales[name][1]]  # fmt: skip
+    yield Curves(
+        "all-trials",
+        f"All {len(trials)} trials that have a proxy",
+        "",
+        "",
+        lines,
+        "Parallel coordinates: each line is a trial, over " + ", ".join(columns) + ".",
+        ticks={float(place): name for place, name in enumerate(columns)},
+        labels=labels,
+        y_ticks=False,
+    )
+
+
+def _stored_value(trial: Trial, score: Score) -> float | None:
+    """The score as EVAL.json has it: without the name of its first predictor."""
+    judgement = trial.judgements.get(score.task)
+    metrics = judgement.result["metrics"] if judgement else {}
+    plain = "/".join(part for part in score.name.split("/") if part not in ("ridge", "frozen"))
+    return metrics.get(plain)
+
+
+def _scale(values: Sequence[Any]) -> tuple[Any, list[tuple[float, str]]]:
+    """How a column's values are placed between 0 and 1, and labels at places."""
+    numbers = [value for value in values if is_number(value)]
+    words = _sorted({str(value) for value in values if value is not None and not is_number(value)})
+    if words:  # '-' among numbers is a word, too
+        names = [*map(str, _sorted(set(numbers))), *words]
+        heights = {name: at / max(1, len(names) - 1) for at, name in enumerate(names)}
+        return (lambda value: heights.get(str(value))), [(h, n) for n, h in heights.items()]
+    low, high = min(numbers), max(numbers)
+    span = (high - low) or 1.0
+    distinct = sorted(set(numbers))
+    shown = distinct if len(distinct) <= 5 else [low, high]
+    labels = [((value - low) / span, f"{value:.3g}") for value in shown]
+    return (lambda value: None if value is None else (value - low) / span), labels
+
+
+def _all(arms: Sequence[Arm]) -> Iterator[tuple[Arm, int, Trial]]:
+    for arm in arms:
+        for seed, trial in arm.trials.items():
+            yield arm, seed, trial
+
+
+def _seeds(values: Sequence[float]) -> str:
+    return "one seed" if len(values) == 1 else f"seeds {' '.join(f'{v:.3f}' for v in values)}"
+
+
+def _valued(name: str, value: Any) -> str:
+    short = name.rpartition(".")[2]
+    if isinstance(value, str):
+        return value if value != "-" else f"no {short}"
+    return f"{short} {'-' if value is None else f'{value:.3g}'}"
+
+
+def _sorted(values: set[Any]) -> list[Any]:
+    return sorted(values, key=lambda value: (not is_number(value), value if is_number(value)
+                                             else str(value)))  # fmt: skip
+
+
+def _are_far(values: Any) -> bool:
+    return max(values) >= FAR * min(values)
+
+
+def _cut(title: str, rows: Sequence[Any]) -> str:
+    return f"{title} (the best {MOST_ROWS} of {len(rows)})" if len(rows) > MOST_ROWS else title

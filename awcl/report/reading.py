@@ -1,0 +1,157 @@
+"""What storage holds of a study, each file read once, in the types that the report is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import pandas as pd
+
+from awcl.config import TrialConfig, parse
+from awcl.data.table import DOMAINS
+from awcl.downstream import drawn
+from awcl.downstream.comparing import read_predictions
+from awcl.errors import InputError
+from awcl.files import AnyPath
+from awcl.records import StudyFolder, TrialFolder
+
+NEEDED = ("frame_id", "patient", "audit_group")  # of predictions, for pairing and resampling
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One evaluation: its folder and EVAL.json."""
+
+    folder: AnyPath
+    result: dict[str, Any]
+
+    @cached_property
+    def scores(self) -> dict[str, list[str]]:
+        """Each score that predictions tell, and its columns (`drawn.score_names`)."""
+        return dict(drawn.score_names(self.predictions))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """`drawn.by_frame` of them, with a column for every domain. Raises InputError where they
+        are missing, damaged, or of no frame."""
+        table = read_predictions(self.folder)
+        lacking = [column for column in NEEDED if column not in table]
+        if lacking:
+            raise InputError(
+                f"{self.folder}/predictions.parquet: column {lacking[0]!r} is missing; remove the "
+                "folder, `awcl study evaluate` makes it anew"
+            )
+        every = list(dict.fromkeys([*table.columns, *DOMAINS]))
+        return drawn.by_frame(table.reindex(columns=every))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial. outcome: finished, stopped, failed, ...; '' while it has not ended.
+
+    history: a row an epoch. judgements: by the name of the task, the last where there are several.
+    """
+
+    key: str
+    config: TrialConfig
+    outcome: str
+    reason: str
+    epoch: int
+    starts: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    judgements: Mapping[str, Judgement]
+
+    @property
+    def is_finished(self) -> bool:
+        return self.outcome == "finished"
+
+    @property
+    def proxy(self) -> float | None:
+        """The last val/proxy; None before the first epoch."""
+        return self.history[-1].get("val/proxy") if self.history else None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A study. frames: rows as the trials read them, or None where they are not stored."""
+
+    path: AnyPath
+    definition: dict[str, Any]
+    trials: list[Trial]
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    timings: list[dict[str, Any]] = field(default_factory=list)
+    frames: pd.DataFrame | None = None
+    is_running: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.definition["name"]
+
+    @property
+    def axes(self) -> list[str]:
+        return list(self.definition["axes"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those that every arm of a comparison has; of a search one, until some are confirmed."""
+        seeds = self.definition.get("seeds", [0])
+        searches = self.definition.get("confirm", 0) and not self.definition.get("confirmed")
+        return seeds[:1] if searches else seeds
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        return [t for t in self.definition.get("tasks", []) if isinstance(t, dict)]
+
+
+def read(folder: StudyFolder) -> Stored:
+    """Raises InputError where no study is stored there, or a file of it is damaged."""
+    definition = folder.definition
+    if definition is None:
+        raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
+    return Stored(
+        path=folder.path,
+        definition=definition,
+        trials=[_trial(trial) for trial in folder.trials()],
+        decisions=folder.decisions(),
+        timings=folder.timings(),
+        frames=_frames(folder.path / "frames.parquet"),
+        is_running=folder.held,
+    )
+
+
+def _trial(trial: TrialFolder) -> Trial:
+    done, history = trial.done or {}, trial.history()
+    return Trial(
+        key=trial.key,
+        config=parse(TrialConfig, trial.about["config"], trial.key),
+        outcome=done.get("outcome", ""),
+        reason=done.get("reason", ""),
+        epoch=done.get("epoch", len(history)),
+        starts=trial.starts(),
+        history=history,
+        judgements=_judgements(trial, done),
+    )
+
+
+def _judgements(trial: TrialFolder, done: dict[str, Any]) -> dict[str, Judgement]:
+    """Of a finished trial those of its end; of each task the last."""
+    found: dict[str, Judgement] = {}
+    ends = [done["epoch"]] if done.get("outcome") == "finished" else None
+    for folder, result in sorted(trial.evaluations(), key=lambda pair: _age(pair[1])):
+        if ends is None or result["epoch"] in ends:
+            found[result["name"]] = Judgement(folder, result)
+    return found
+
+
+def _age(result: dict[str, Any]) -> tuple[int, float]:
+    return result["epoch"], result.get("time", 0.0)
+
+
+def _frames(file: AnyPath) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(BytesIO(file.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise InputError(f"{file}: cannot be read ({error}); restore it from a copy") from error

@@ -1,0 +1,174 @@
+"""Writes the report of a study into its folder: report.html, figures/*.png, tables/*.csv.
+
+These three are the report's own: what an earlier one left in the two folders goes. Each file is put
+in place whole, the page last.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from awcl.files import AnyPath, whole_file
+from awcl.records import StudyFolder
+from awcl.report import again, comparing, data, page, plots, printed, reading, summary, tables
+from awcl.report.arms import Apart, Arm, arms, comparable
+from awcl.report.comparing import Comparison, Estimates
+from awcl.report.headlines import Score
+from awcl.report.page import Content, Section
+from awcl.report.pictures import pictures
+from awcl.report.reading import Stored
+from awcl.report.tables import Table
+from awcl.version import code_version
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that was computed of a study, once."""
+
+    stored: Stored
+    every: Sequence[Arm]
+    arms: Sequence[Arm]
+    apart: Sequence[Apart]
+    estimates: Estimates
+    left_out: Sequence[str]
+    to_simclr: dict[Score, list[Comparison]]
+    to_rival: dict[Score, list[Comparison]]
+
+
+def write(folder: StudyFolder) -> AnyPath:
+    """The path of report.html, written anew. Raises InputError where no study is stored there, or
+    a file of it is damaged."""
+    found = find(reading.read(folder))
+    content = contents(found)
+    files = {f"tables/{table.name}.csv": table.as_csv().encode() for table in _tables(content)}
+    for section in content.sections:
+        for chart in section.charts:
+            files[f"figures/{chart.name}.png"] = printed.png(chart)
+    files["report.html"] = page.render(content).encode()
+    for name, written in files.items():
+        with whole_file(folder.path / name) as part:
+            part.write_bytes(written)
+    for kept in ("figures/*.png", "tables/*.csv"):
+        for old in folder.path.glob(kept):
+            if str(old.relative_to(folder.path)) not in files:
+                old.unlink()
+    return folder.report
+
+
+def find(stored: Stored) -> Found:
+    """Arms, their scores and their differences."""
+    every = arms(stored)
+    compared, apart = comparable(stored, every)
+    estimates, left_out = comparing.estimates(compared)
+    return Found(
+        stored, every, compared, apart, estimates, left_out,
+        {score: comparing.against_simclr(each) for score, each in estimates.items()},
+        {score: comparing.against_rival(each) for score, each in estimates.items()},
+    )  # fmt: skip
+
+
+def contents(found: Found) -> Content:
+    """What the page tells."""
+    stored = found.stored
+    running = "running" if stored.is_running else "not running"
+    frames = "" if stored.frames is None else f" · {len(stored.frames):,} frames"
+    return Content(
+        name=stored.name,
+        status=f"{len(stored.trials)} trials · {running}{frames}",
+        written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        code=code_version(),
+        state=list(summary.state(stored, found.arms, found.apart)),
+        verdicts=summary.verdicts(found.to_simclr),
+        findings=summary.findings(found.estimates, found.to_simclr, found.to_rival),
+        cautions=list(summary.cautions(stored, found.estimates)),
+        conditions=list(again.conditions(stored, found.estimates)),
+        sections=[*_of_comparisons(found), *_of_trials(found), _of_data(stored)],
+        pictures=pictures(found.arms, found.estimates, stored.path),
+        commands=again.commands(stored),
+        facts=list(again.facts(stored)),
+    )
+
+
+def _of_comparisons(found: Found) -> list[Section]:
+    estimates, compared = found.estimates, found.arms
+    forests = list(plots.forests(estimates, found.to_simclr))
+    many = len(found.stored.seeds)
+    what = (
+        f"mean of {many} seeds, [95 % over test patients], each seed"
+        if many > 1
+        else ("one seed, [95 % over test patients]")
+    )
+    differences = [
+        tables.differences("to_simclr", "Minus SimCLR", compared, found.to_simclr),
+        tables.differences("to_best_rival", "Minus the best rival", compared, found.to_rival),
+    ]
+    return [
+        Section(
+            "scores", "Scores",
+            f"Test scores: {what}. Every arm had the same number of epochs. Heads of columns sort.",
+            _filled(tables.main(compared, estimates)),
+            [chart for chart in forests if not chart.zero],
+            found.left_out,
+        ),
+        Section(
+            "differences", "Differences",
+            "Arm minus reference on the same patients and seeds; [95 %], each seed, the verdict, p "
+            "by Holm. SimCLR: the arm of it that is nearest in configuration. Best rival: the best "
+            "of the other arms, so the second for the best.",
+            _filled(*differences),
+            [chart for chart in forests if chart.zero],
+        ),
+        Section(
+            "curves", "Curves",
+            "Points are means of seeds, bands 95 % over test patients, dots single seeds.",
+            charts=[
+                *plots.over_axes(found.stored, compared, estimates),
+                *plots.few_labels(estimates),
+            ],
+        ),
+        Section(
+            "domains", "Domains",
+            "The same predictions, by where the test frames are from: mean of seeds, [95 %], each "
+            "seed.",
+            _filled(tables.domains(estimates)),
+        ),
+    ]  # fmt: skip
+
+
+def _of_trials(found: Found) -> list[Section]:
+    stored, every = found.stored, found.every
+    return [
+        Section(
+            "apart", "Not compared",
+            "Stopped, failed, not finished, or not run, with the reason. What was stopped had less "
+            "training: its proxy is that of its last epoch.",
+            _filled(tables.apart(found.apart)),
+        ),
+        Section(
+            "trials", "Trials", "",
+            _filled(tables.trials(stored, every)),
+            [
+                *plots.early_stopping(stored, every),
+                *plots.parallel(stored, every, list(found.estimates)),
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def _of_data(stored: Stored) -> Section:
+    counted = [] if stored.frames is None else [data.counts(stored.frames)]
+    return Section(
+        "data", "Data and leaks",
+        "Splits are by patient: train is pre-trained on and teaches probes, val steers, test is "
+        "read once.",
+        counted,
+        notes=list(data.sentences(stored.frames)),
+    )  # fmt: skip
+
+
+def _filled(*made: Table) -> list[Table]:
+    return [table for table in made if table.rows]
+
+
+def _tables(content: Content) -> list[Table]:
+    return [table for section in content.sections for table in section.tables]

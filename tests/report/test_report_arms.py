@@ -1,0 +1,134 @@
+"""Arms: which trials are one, what they are called, which may be compared."""
+
+from awcl.report import reading
+from awcl.report.arms import arms, comparable, nearest
+
+ARMS = {
+    "simclr": {"pretrain.positives": "self"},
+    "awcl_fine": {"anatomy.granularity": "fine"},
+    "awcl_coarse": {"anatomy.granularity": "coarse"},
+}
+
+
+def found(making):
+    stored = reading.read(making.folder)
+    every = arms(stored)
+    return every, *comparable(stored, every)
+
+
+def reasons(apart):
+    return {(of.arm, of.seed): of.reason for of in apart}
+
+
+def test_trials_that_differ_in_the_seed_only_are_an_arm(ratios):
+    every, kept, apart = found(ratios)
+    assert [list(arm.trials) for arm in every] == [[0, 1]] * 5
+    assert kept == every and not apart
+
+
+def test_an_arm_is_called_by_its_place_on_the_axes(ratios):
+    assert [arm.name for arm in found(ratios)[0]] == [
+        "ratio 0, SimCLR", "ratio 0.5, coarse", "ratio 0.5, fine", "ratio 1, coarse",
+        "ratio 1, fine",
+    ]  # fmt: skip
+
+
+def test_a_named_arm_has_its_name_and_the_order_of_the_definition(making):
+    made = making(arms=ARMS, seeds=[0])
+    made.add(anatomy__granularity="coarse")
+    made.add()
+    made.add(pretrain__positives="self")
+    assert [arm.name for arm in found(made)[0]] == ["simclr", "awcl_fine", "awcl_coarse"]
+
+
+def test_a_named_arm_on_axes_is_called_by_both(making):
+    made = making(arms=ARMS, axes={"pretrain.temperature": [0.1, 0.5]})
+    made.add(pretrain__positives="self", pretrain__temperature=0.5)
+    made.add(pretrain__temperature=0.1)
+    names = [arm.name for arm in found(made)[0]]
+    assert names == ["simclr, temperature 0.5", "awcl_fine, temperature 0.1"]
+
+
+def test_arms_that_no_axis_tells_apart_have_their_keys(making):
+    made = making()
+    made.add(pretrain__lr=0.1)
+    made.add(pretrain__lr=0.2)
+    names = [arm.name for arm in found(made)[0]]
+    assert names == ["the study's base, 000000000001", "the study's base, 000000000002"]
+
+
+def test_an_arm_without_a_trial_is_listed(making):
+    made = making(arms=ARMS)
+    made.add()
+    assert reasons(found(made)[2])["simclr", None] == "not run: no trial of it is stored"
+
+
+def test_an_arm_that_lacks_a_seed_is_no_part_of_a_comparison(ratios):
+    ratios.add(0, 0.5, anatomy__ratio=0.25)
+    ratios.add(1, None, outcome=None, epochs=2, anatomy__ratio=0.25)
+    _, kept, apart = found(ratios)
+    assert "ratio 0.25, fine" not in [arm.name for arm in kept] and len(kept) == 5
+    assert reasons(apart) == {
+        ("ratio 0.25, fine", 0): "finished, but seed 1 has not",
+        ("ratio 0.25, fine", 1): "not finished, at epoch 2 of 3",
+    }
+
+
+def test_what_was_stopped_failed_or_not_run_is_listed_with_its_reason(making):
+    made = making(axes={"anatomy.ratio": [0, 0.5, 1]})
+    made.add(outcome="stopped", epochs=1, reason="below the cutoff", anatomy__ratio=0)
+    made.add(outcome="failed", epochs=0, reason="it broke", anatomy__ratio=0.5)
+    made.add(outcome="not_run", epochs=0, reason="weights not at hand", anatomy__ratio=1)
+    _, kept, apart = found(made)
+    assert not kept
+    assert [of.reason for of in apart] == [
+        "stopped at epoch 1: below the cutoff", "failed: it broke", "not run: weights not at hand",
+    ]  # fmt: skip
+
+
+def test_arms_of_other_epochs_stand_apart(making):
+    made = making(axes={"pretrain.epochs": [3, 9]})
+    made.add(pretrain__epochs=3)
+    made.add(pretrain__epochs=9, epochs=9, pretrain__lr=0.1)
+    made.add(pretrain__epochs=9, epochs=9)
+    _, kept, apart = found(made)
+    assert {arm.config.pretrain.epochs for arm in kept} == {9}
+    assert [of.reason for of in apart] == ["trained for 3 epochs, others for 9"]
+
+
+def test_a_search_needs_one_seed_until_some_are_confirmed(making):
+    for confirmed, number in (([], 2), ([{"anatomy.ratio": 1}], 1)):
+        made = making(seeds=[0, 1], confirm=1, confirmed=confirmed, axes={"anatomy.ratio": [0, 1]})
+        made.add(0, anatomy__ratio=0)
+        for seed in (0, 1):
+            made.add(seed, anatomy__ratio=1)
+        assert len(found(made)[1]) == number
+        made.folder.path.rename(made.folder.path.with_name(f"was-{number}"))
+
+
+def test_simclr_is_known_by_its_name_or_by_its_positives(making):
+    made = making(arms=ARMS)
+    made.add(pretrain__positives="self")
+    made.add()
+    assert [arm.is_simclr for arm in found(made)[0]] == [True, False]
+    assert [arm.pairs_by_anatomy for arm in found(made)[0]] == [False, True]
+
+
+def test_supervised_neither_is_simclr_nor_pairs_by_anatomy(making):
+    made = making()
+    made.add(pretrain__method="supervised")
+    [arm] = found(made)[0]
+    assert not arm.is_simclr and not arm.pairs_by_anatomy
+
+
+def test_the_nearest_simclr_is_that_of_the_same_temperature(making):
+    made = making(axes={"anatomy.ratio": [0, 1], "pretrain.temperature": [0.1, 0.5]})
+    for temperature in (0.1, 0.5):
+        for ratio in (0, 1):
+            made.add(anatomy__ratio=ratio, pretrain__temperature=temperature)
+    every = found(made)[0]
+    simclr = [arm for arm in every if arm.is_simclr]
+    assert len(simclr) == 2
+    for arm in every:
+        of = nearest(arm, simclr)
+        assert of.config.pretrain.temperature == arm.config.pretrain.temperature

@@ -1,0 +1,87 @@
+"""A report in Chromium, from disk: no complaint, no request, tables sort, figures hover."""
+
+import browser
+import pytest
+
+from awcl.report.writing import write
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser.chromium() is None, reason="no Chromium on this machine"),
+]
+PLACES = "[...document.querySelectorAll('.plot')]"
+DRAW_ALL = f"{PLACES}.forEach(draw), {PLACES}.every((one) => one.querySelector('.main-svg'))"
+FIRSTS = (
+    "[...document.querySelectorAll('#table-main tbody tr')]"
+    ".map((row) => row.cells[1].dataset.value)"
+)
+SORT = "document.querySelectorAll('#table-main thead th')[1].getAttribute('aria-sort')"
+HOVER = "[...document.querySelectorAll('.hoverlayer .hovertext')].map((e) => e.textContent).join()"
+
+
+@pytest.fixture
+def report(ratios):
+    return write(ratios.folder)
+
+
+def test_it_opens_sorts_and_hovers_without_complaint_or_request(report, tmp_path):
+    async def steps(page):
+        assert await page.until(DRAW_ALL)
+        head = "#table-main thead th:nth-child(2) button"
+        orders = []
+        for _ in range(2):
+            await page.click(head)
+            orders.append([await page.value(SORT), await page.value(FIRSTS)])
+        await page.value(f"document.querySelector('{head}').focus()")
+        for kind in ("keyDown", "keyUp"):
+            await page.call("Input.dispatchKeyEvent", type=kind, key="Enter", text="\r",
+                            windowsVirtualKeyCode=13)  # fmt: skip
+        by_key = await page.value(SORT)
+        x, y = await page.middle("[data-figure^=scores] .scatterlayer .trace:last-child .point")
+        await page.mouse("mouseMoved", x - 30, y)
+        await page.mouse("mouseMoved", x, y)
+        return orders, by_key, await page.until(HOVER), page
+
+    orders, by_key, hover, page = browser.visit(report, tmp_path / "browser", steps)
+    for (order, values), reverse in zip(orders, (True, False), strict=True):
+        assert order == ("descending" if reverse else "ascending")
+        assert [float(v) for v in values] == sorted(map(float, values), reverse=reverse)
+    assert len(orders[0][1]) == 5 and by_key == "descending"
+    assert hover.startswith("ratio 1, fine: 0.")
+    assert page.complaints == []
+    assert [url for url in page.requests if not url.startswith("data:")] == [report.as_uri()]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_never_scrolls_sideways_and_the_scheme_is_followed(report, tmp_path, scheme):
+    async def steps(page):
+        assert await page.until(DRAW_ALL)
+        wide = await page.value("document.documentElement.scrollWidth")
+        ground = await page.value("getComputedStyle(document.body).backgroundColor")
+        ink = await page.value("document.querySelector('.plot .xtick text').style.fill")
+        return wide, ground, ink, page.complaints
+
+    wide, ground, ink, complaints = browser.visit(
+        report, tmp_path / "browser", steps, width=390, scheme=scheme
+    )
+    assert wide == 390 and complaints == []
+    brightness = [sum(map(int, of[of.index("(") + 1 : -1].split(",")[:3])) for of in (ground, ink)]
+    assert (brightness[0] > brightness[1]) == (scheme == "light")
+
+
+def test_the_browser_test_hears_complaints_and_requests(report, tmp_path):
+    """The checks above can fail."""
+    text = report.read_text(encoding="utf-8")
+    policy = text[text.index("<meta http-equiv") : text.index("<title>")]
+    bad = (
+        "<script>console.error('oh'); fetch('http://127.0.0.1:9/x').catch(() => 0)</script></body>"
+    )
+    report.write_text(text.replace(policy, "").replace("</body>", bad), encoding="utf-8")
+
+    async def steps(page):
+        await page.until(DRAW_ALL)
+        return page
+
+    page = browser.visit(report, tmp_path / "browser", steps)
+    assert any("oh" in told for told in page.complaints)
+    assert "http://127.0.0.1:9/x" in page.requests

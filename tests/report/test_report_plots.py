@@ -1,0 +1,141 @@
+"""Which figures a study has, and what lies where in them."""
+
+import io
+
+import pytest
+from made_study import predictions
+from PIL import Image
+
+from awcl.report import interactive, plots, printed
+from awcl.report.charts import Forest, points
+from awcl.report.reading import read
+from awcl.report.writing import find
+
+
+def curves(made):
+    found = find(read(made.folder))
+    drawn = plots.over_axes(found.stored, found.arms, found.estimates)
+    return {chart.name: chart for chart in drawn}, found
+
+
+def lines(chart):
+    return {line.name: list(line.x) for line in chart.lines if line.in_legend}
+
+
+def test_ratio_0_is_the_common_origin_of_coarse_and_fine(ratios):
+    drawn, found = curves(ratios)
+    ratio = drawn["ratio-planes-ridge-macro-f1"]
+    assert lines(ratio) == {"coarse": [0, 0.5, 1], "fine": [0, 0.5, 1]}
+    [each] = found.estimates.values()
+    origin = next(of for of in each if of.arm.is_simclr)
+    for line in ratio.lines:
+        if line.in_legend:
+            assert line.y[0] == origin.value and (line.low[0], line.high[0]) == origin.interval
+
+
+def test_an_axis_of_words_has_a_place_for_each(ratios):
+    drawn, _ = curves(ratios)
+    chart = drawn["granularity-planes-ridge-macro-f1"]
+    assert chart.ticks == {0.0: "coarse", 1.0: "fine"}
+    assert lines(chart) == {"ratio 0.5": [0, 1], "ratio 1": [0, 1]}
+
+
+def test_every_seed_is_a_dot(ratios):
+    drawn, _ = curves(ratios)
+    dots = [line for line in drawn["ratio-planes-ridge-macro-f1"].lines if line.look == "points"]
+    assert [len(line.x) for line in dots] == [6, 6]
+
+
+def test_an_axis_whose_values_are_far_apart_is_logarithmic(making):
+    made = making(axes={"pretrain.temperature": [0.05, 0.5]})
+    for temperature in (0.05, 0.5):
+        made.add(right=0.5, pretrain__temperature=temperature)
+    [chart] = curves(made)[0].values()
+    assert chart.is_log and lines(chart) == {"all": [0.05, 0.5]}
+
+
+def test_no_curve_is_drawn_of_single_points(making):
+    made = making(axes={"pretrain.temperature": [0.1, 0.5], "anatomy.ratio": [0.2, 0.7]})
+    made.add(right=0.5, pretrain__temperature=0.1, anatomy__ratio=0.2)
+    made.add(right=0.5, pretrain__temperature=0.5, anatomy__ratio=0.7)
+    assert not curves(made)[0]
+
+
+def test_early_stopping_shows_rungs_and_who_was_stopped(making):
+    made = making(axes={"anatomy.ratio": [0, 1]})
+    made.add(anatomy__ratio=0)
+    key = made.add(outcome="stopped", epochs=1, reason="low <proxy>", anatomy__ratio=1).key
+    made.folder.append_decision(
+        {"key": key, "epoch": 1, "value": 0.1, "cutoff": 0.2, "seen": [0.2], "stop": True}
+    )
+    found = find(read(made.folder))
+    [chart] = plots.early_stopping(found.stored, found.every)
+    assert chart.marks == {1.0: "rung 1"}
+    assert lines(chart) == {"finished (1)": [1, 2, 3, None], "stopped early (1)": [1, None]}
+    [cross] = [line for line in chart.lines if line.look == "crosses"]
+    assert (list(cross.x), cross.y[0]) == ([1], pytest.approx(0.12))
+    drawn = interactive.figure(chart)
+    assert any("low &lt;proxy&gt;" in text for trace in drawn["data"] for text in trace["text"])
+
+
+def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):
+    ratios.add(outcome="stopped", epochs=1, anatomy__ratio=0.25)
+    ratios.add(outcome=None, epochs=0, anatomy__ratio=0.75)
+    found = find(read(ratios.folder))
+    [chart] = plots.parallel(found.stored, found.every, list(found.estimates))
+    assert list(chart.ticks.values()) == ["ratio", "granularity", "epochs", "proxy"]
+    assert sum(line.x.count(None) for line in chart.lines) == 11
+    heights = [y for line in chart.lines for y in line.y if y is not None]
+    assert min(heights) == 0 and max(heights) == 1
+
+
+def test_an_interval_of_too_few_patients_is_not_drawn(making):
+    made = making(axes={"anatomy.ratio": [0.5, 1]})
+    for ratio in (0.5, 1):
+        made.add(table=predictions(ratio / 2, 0, patients=4), anatomy__ratio=ratio)
+    drawn, found = curves(made)
+    [line, _] = drawn["ratio-planes-ridge-macro-f1"].lines
+    assert list(line.low) == list(line.high) == [None, None]
+    [forest] = plots.forests(found.estimates, found.to_simclr)
+    assert not interactive.figure(forest)["layout"]["shapes"]
+    assert printed.png(forest) and points(forest)[1][2] == "too few patients"
+
+
+def test_one_trial_has_no_parallel_coordinates(making):
+    made = making()
+    made.add(right=0.5)
+    found = find(read(made.folder))
+    assert not list(plots.parallel(found.stored, found.every, list(found.estimates)))
+
+
+def test_differences_are_drawn_with_a_line_at_zero(ratios):
+    found = find(read(ratios.folder))
+    scores, differences = plots.forests(found.estimates, found.to_simclr)
+    assert (scores.zero, differences.zero) == (False, True)
+    first = differences.rows[0]
+    assert (first.name, first.tone) == ("ratio 1, fine", "better")
+    shapes = interactive.figure(differences)["layout"]["shapes"]
+    assert shapes[-1]["x0"] == shapes[-1]["x1"] == 0 and len(shapes) == 5
+
+
+def test_a_figure_is_drawn_twice_from_the_same_numbers(ratios):
+    found = find(read(ratios.folder))
+    every = [
+        *plots.forests(found.estimates, found.to_simclr),
+        *plots.over_axes(found.stored, found.arms, found.estimates),
+        *plots.early_stopping(found.stored, found.every),
+    ]
+    assert len({chart.name for chart in every}) == len(every) == 5
+    for chart in every:
+        picture = Image.open(io.BytesIO(printed.png(chart)))
+        assert picture.width > 500 and len(picture.convert("L").getcolors(256)) > 10
+        told = [value for row in points(chart)[1:] for value in row]
+        shown = [trace for trace in interactive.figure(chart)["data"] if trace.get("text")]
+        which = "x" if isinstance(chart, Forest) else "y"
+        drawn = [
+            value
+            for trace in shown
+            for value in trace[which]
+            if trace.get("showlegend", True) and value is not None
+        ]
+        assert drawn and all(f"{value:.3f}" in " ".join(told) for value in drawn)

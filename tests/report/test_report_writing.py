@@ -1,0 +1,226 @@
+"""What `awcl study report` writes: whole, self-contained, of any study, from storage alone."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from made_study import DOT, predictions
+
+from awcl import __main__ as program
+from awcl.errors import InputError
+from awcl.records import StudyFolder
+from awcl.report.writing import write
+
+NASTY = '"><script>alert(1)</script>&<img src=x onerror=alert(2)>'
+
+
+class Elements(HTMLParser):
+    """Elements of a page with their attributes, and the text outside scripts."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.text, self._inside = "", ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside not in ("script", "style"):
+            self.text += data
+
+
+def page(folder: StudyFolder) -> Elements:
+    return Elements(write(folder).read_text(encoding="utf-8"))
+
+
+def rows(folder: StudyFolder, name: str) -> list[dict[str, str]]:
+    text = (folder.path / "tables" / f"{name}.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_report_is_a_page_its_figures_and_its_tables(ratios):
+    made = page(ratios.folder)
+    assert {file.stem for file in (ratios.folder.path / "tables").iterdir()} == {
+        "main", "to_simclr", "to_best_rival", "domains", "trials",
+    }  # fmt: skip
+    figures = {file.name for file in (ratios.folder.path / "figures").iterdir()}
+    assert "ratio-planes-ridge-macro-f1.png" in figures and len(figures) == 6
+    named = re.findall(r"(?:figures|tables)/\S+\.(?:png|csv)", made.text)
+    assert len(named) == 11 and all((ratios.folder.path / name).is_file() for name in named)
+
+
+def test_nothing_in_it_is_loaded_from_elsewhere(ratios):
+    for tag, attributes in page(ratios.folder).found:
+        for name in ("src", "href", "srcset", "action", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, attributes)
+    assert page(ratios.folder).found.count(("script", {})) == 2
+
+
+def test_names_from_data_are_text_and_no_markup(making):
+    made = making(arms={NASTY: {}}, axes={}, name=f"demo{NASTY}")
+    made.add(table=predictions(0.5, 0).assign(machine=NASTY, source=["a", NASTY] * 36))
+    made.add(outcome="failed", reason=NASTY, pretrain__lr=0.5)
+    made.add(outcome="stopped", reason=NASTY, pretrain__lr=0.6)
+    shown = page(made.folder)
+    assert shown.text.count(NASTY) > 5
+    tags = [tag for tag, _ in shown.found]
+    assert tags.count("script") == 3 and tags.count("img") == 1
+
+
+def test_tables_hold_the_numbers_in_full(ratios):
+    write(ratios.folder)
+    main = rows(ratios.folder, "main")
+    assert len(main) == 5 and main[0]["arm"] == "ratio 0, SimCLR" and main[0]["patients"] == "12"
+    seeds = [float(part.partition(":")[2]) for part in main[0]["seeds"].split()]
+    assert float(main[0]["mean"]) == pytest.approx(sum(seeds) / 2, abs=1e-15)
+    assert len(rows(ratios.folder, "to_simclr")) == 4
+    assert len(rows(ratios.folder, "to_best_rival")) == 5
+    assert len(rows(ratios.folder, "trials")) == 10
+
+
+def test_a_report_of_nothing_is_one_too(making):
+    made = making()
+    shown = page(made.folder)
+    assert "0 trials: none." in shown.text and "Nothing can be compared yet" in shown.text
+    assert not (made.folder.path / "figures").exists()
+
+
+@pytest.mark.parametrize("tasks", [(), ("planes", "planes-C")])
+def test_one_trial_with_and_without_tasks(making, tasks):
+    made = making()
+    made.add(right=0.5, tasks=tasks)
+    assert page(made.folder).text.count("is the only arm") == len(tasks)
+
+
+def test_hundreds_of_arms_are_written_at_a_size_that_opens(making):
+    made = making(axes={"pretrain.lr": {"low": 0.001, "high": 1, "log": True}})
+    for number in range(100):
+        made.add(0, 0.5 + number / 1000, pretrain__lr=0.001 * (1 + number))
+    shown = page(made.folder)
+    assert len(rows(made.folder, "main")) == 100
+    assert "the best 40 of 100" in shown.text
+    assert made.folder.report.stat().st_size < 10e6
+
+
+def test_what_an_earlier_report_left_goes(ratios):
+    write(ratios.folder)
+    for name in ("figures/old.png", "tables/old.csv", "figures/note.txt"):
+        (ratios.folder.path / name).write_bytes(b"old")
+    write(ratios.folder)
+    left = [path.name for path in ratios.folder.path.rglob("*old*")]
+    assert not left and (ratios.folder.path / "figures" / "note.txt").is_file()
+    assert not list(ratios.folder.path.rglob("*.part"))
+
+
+def test_pictures_are_of_the_best_arm_and_of_simclr(ratios):
+    images = [attributes for tag, attributes in page(ratios.folder).found if tag == "img"]
+    assert [image["alt"] for image in images] == [
+        "planes, confusion ridge: ratio 1, fine, seed 0",
+        "planes, confusion ridge: ratio 0, SimCLR, seed 0",
+    ]
+    assert all(image["src"].startswith("data:image/png;base64,") for image in images)
+
+
+def test_pictures_that_would_make_it_too_large_are_named(ratios, monkeypatch):
+    monkeypatch.setattr("awcl.report.pictures.MOST_BYTES", len(DOT))
+    shown = page(ratios.folder)
+    assert [tag for tag, _ in shown.found].count("img") == 1
+    assert re.search(
+        r"Left out, to keep this file small: trials/\S+/confusion_ridge.png", shown.text
+    )
+
+
+def test_frames_are_counted_and_leaks_are_told(ratios):
+    frames = pd.DataFrame(
+        {
+            "frame_id": list("abcd"), "patient": ["pat-1", "pat-1", "pat-2", "pat-3"],
+            "scan": list("stuv"),
+            "anatomy": ["4CH", None, "HCP", None], "split": ["train", "test", "test", "val"],
+            "source": "made", "machine": ["A", "A", "B", "B"], "audit_group": None,
+            "sha256": ["1", "2", "1", "4"],
+        }
+    )  # fmt: skip
+    frames.to_parquet(ratios.folder.path / "frames.parquet")
+    shown = page(ratios.folder)
+    assert "LEAK: 1 patients are in more than one split." in shown.text
+    assert "LEAK: 1 identical pictures are in more than one split." in shown.text
+    assert "In more than one split: no examinations." in shown.text
+    counted = {(r["domain"], r["value"], r["split"]): r for r in rows(ratios.folder, "data")}
+    assert counted["machine", "B", "test"] == {
+        "domain": "machine", "value": "B", "split": "test", "frames": "1", "labelled": "1",
+        "patients": "1",
+    }  # fmt: skip
+    assert "pat-" not in shown.text  # no patient is named
+
+
+def test_it_works_in_an_object_store(making, bucket):
+    from awcl.files import as_path
+
+    made = making(path=as_path(bucket), axes={"anatomy.ratio": [0, 1]})
+    made.add(right=0.3, anatomy__ratio=0)
+    made.add(right=0.9, anatomy__ratio=1)
+    written = write(made.folder)
+    assert str(written) == f"{bucket}/demo/report.html"
+    assert "first of 2 arms" in Elements(written.read_text(encoding="utf-8")).text
+    assert (made.folder.path / "tables" / "main.csv").is_file()
+    assert [file.name for file in made.folder.path.glob("figures/scores*.png")]
+
+
+def test_damaged_predictions_are_one_line_and_the_old_report_stays(ratios):
+    write(ratios.folder)
+    before = ratios.folder.report.read_bytes()
+    file = next(ratios.folder.path.glob("trials/*/eval/*/predictions.parquet"))
+    file.write_bytes(b"no parquet")
+    with pytest.raises(InputError, match=r"predictions\.parquet: cannot be read"):
+        write(ratios.folder)
+    pd.DataFrame({"truth": ["4CH"]}).to_parquet(file)
+    with pytest.raises(InputError, match="column 'frame_id' is missing; remove the folder"):
+        write(ratios.folder)
+    assert ratios.folder.report.read_bytes() == before
+
+
+def test_the_command_prints_where_it_is(ratios, capsys):
+    storage = str(ratios.folder.path.parent)
+    with pytest.raises(SystemExit) as ended:
+        program.main(["study", "report", "demo", "--storage", storage])
+    assert not ended.value.code
+    assert capsys.readouterr().out == f"report   {ratios.folder.path}/report.html\n"
+
+
+def test_a_study_that_is_not_stored_is_refused_in_a_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.main(["study", "report", "none", "--storage", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "no study is stored here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InputError("x.json: damaged; remove it"), "no report was written: x.json: damaged"),
+        (OSError(28, "No space left on device"), "no report was written: No space left"),
+        (KeyError("slip"), "by a fault of this program (KeyError: 'slip')"),
+    ],
+)
+def test_a_report_that_fails_is_one_line_and_fails_no_study(
+    ratios, monkeypatch, capsys, error, said
+):
+    from awcl.commands import studies
+
+    def fails(folder):
+        raise error
+
+    monkeypatch.setattr("awcl.report.writing.write", fails)
+    assert studies._reported(ratios.folder) is False
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1 and "awcl study report demo" in told
