@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 PEERS = {"lightly": "lightly", "pytorch-metric-learning": "pytorch_metric_learning"}
@@ -48,10 +47,14 @@ class Run:
     def size(self, full: int, smoke: int) -> int:
         return smoke if self.smoke else full
 
-    @cached_property
-    def rounds(self) -> int:
-        """Turns in which ours and the peer are measured."""
-        return self.size(7, 1)
+    def race(
+        self,
+        contenders: dict[str, Callable[[], object]],
+        turns: int = 7,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> "Race":
+        """`race`; in a smoke run each contender goes once."""
+        return race(contenders, self.size(turns, 1), warm=not self.smoke, clock=clock)
 
 
 @contextmanager

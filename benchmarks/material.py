@@ -1,7 +1,7 @@
 """What is measured on: drawn ultrasound as files of 800 x 600, tables of them, packs."""
 
 import shutil
-from itertools import islice
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -16,23 +16,22 @@ from awcl.data.table import FrameTable
 from awcl.taxonomy import Taxonomy
 
 WIDTH, HEIGHT = 800, 600
-DRAWN = 16  # different pictures; more files are copies of them, which decoders cannot know
+DRAWN = 8  # different pictures; more files are copies of them, which decoders cannot know
 ANATOMIES = ("4CH", "HCP", "FLP", None)
 
 
-def pictures(count: int = DRAWN) -> list[np.ndarray]:
-    """(HEIGHT, WIDTH) uint8 frames of the phantom: speckle compresses as badly as real images."""
-    numbers = range(count)
-    drawn = (scan(n, Settings(size=WIDTH)).frame(40 + n) for n in numbers)
-    return [cv2.resize(image, (WIDTH, HEIGHT)) for image in islice(drawn, count)]
+@cache
+def picture(number: int) -> np.ndarray:
+    """(HEIGHT, WIDTH) uint8 frame of the phantom: speckle compresses as badly as real images."""
+    return cv2.resize(scan(number, Settings(size=WIDTH)).frame(40 + number), (WIDTH, HEIGHT))
 
 
 def files(folder: Path, count: int) -> list[Path]:
     """So many PNG files of one channel."""
     folder.mkdir(parents=True)
     paths = [folder / f"{number:05d}.png" for number in range(count)]
-    for path, image in zip(paths, pictures(min(count, DRAWN)), strict=False):
-        Image.fromarray(image).save(path)
+    for number, path in enumerate(paths[:DRAWN]):
+        Image.fromarray(picture(number)).save(path)
     for number, path in enumerate(paths[DRAWN:]):
         shutil.copy(paths[number % DRAWN], path)
     return paths

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 TABLE, STORE = HERE / "RESULTS.md", HERE / "results.json"
 VERSIONS = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy",
             "scikit-learn", "ray", "mlflow", "lightly", "pytorch-metric-learning")  # fmt: skip
+STAT = Path("/proc/stat")
 BUSY = 0.1  # cores that other work may use before figures are called preliminary
 HEAD = """# Results
 
@@ -50,16 +51,16 @@ def _version(name: str) -> str | None:
 
 def busy_cores(seconds: float = 1.0) -> float:
     """How many cores other work uses, while this process waits."""
-
-    def busy() -> int:
-        """Ticks of all cores that were not idle (user, nice, system, interrupts)."""
-        first = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()
-        user, nice, system, _idle, _wait, interrupts, soft, *_ = map(int, first[1:])
-        return user + nice + system + interrupts + soft
-
-    before = busy()
+    before = busy_ticks(STAT.read_text(encoding="utf-8"))
     time.sleep(seconds)
-    return (busy() - before) / os.sysconf("SC_CLK_TCK") / seconds
+    ticks = busy_ticks(STAT.read_text(encoding="utf-8")) - before
+    return ticks / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def busy_ticks(stat: str) -> int:
+    """Ticks of all cores together in which they were neither idle nor waiting, by /proc/stat."""
+    user, nice, system, _idle, _wait, *interrupts = map(int, stat.split("\n", 1)[0].split()[1:])
+    return user + nice + system + sum(interrupts[:2])
 
 
 def add(name: str, rows: list[Row], took: float, busy: float) -> None:

@@ -20,7 +20,7 @@ from awcl.data.pack import FramePack
 from awcl.pretrain.loop import Session
 from awcl.taxonomy import Taxonomy
 from benchmarks import material, published
-from benchmarks.harness import Row, Run, has_peer, race, rate, spread, threads, without_peer
+from benchmarks.harness import Row, Run, has_peer, rate, spread, threads, without_peer
 
 WHAT = "training, resnet18 at 112 px"
 PRECISE = {True: "bfloat16", False: "float32"}
@@ -38,7 +38,7 @@ def measure(run: Run) -> Iterator[Row]:
     # Three fifths of the frames are of split train (material.table).
     paths = material.files(run.folder / "images", -(-batch * steps // 12) * 20)
     pack = material.pack(paths, size, run.folder / "packs")
-    session = ours(pack, size, batch)
+    session = ours(pack, size, batch, "test_resnet" if run.smoke else "resnet18")
     steps = session.batches.steps
     trained = paths[: steps * batch]
     contenders = {
@@ -49,9 +49,9 @@ def measure(run: Run) -> Iterator[Row]:
     if has_peer("lightly"):
         contenders["lightly"] = by_lightly(trained, batch, size, run.folder / "lightly")
     with threads(session.threads):
-        found = race(contenders, run.size(5, 1))
+        found = run.race(contenders, 5)
     images = 2 * batch * steps  # views through the network
-    told = {name: rate(seconds, images, "images") for name, seconds in told_medians(found)}
+    told = {name: rate(found.median(name), images, "images") for name in found.seconds}
     how = PRECISE[session.bfloat16]
     low, mid, high = sorted(found.ratio("limit", "ours"))
     yield Row(
@@ -74,14 +74,14 @@ def measure(run: Run) -> Iterator[Row]:
         yield Row(WHAT, told["ours"], f"{told[name]}, {who}", ratio, f">= {aim}x", ratio[0] >= aim)
 
 
-def told_medians(found) -> Iterator[tuple[str, float]]:
-    for name in found.seconds:
-        yield name, found.median(name)
-
-
-def ours(pack: FramePack, size: int, batch: int) -> Session:
+def ours(pack: FramePack, size: int, batch: int, backbone: str) -> Session:
     """A session that can train one epoch after another."""
-    values = {"data.size": size, "pretrain.batch": batch, "pretrain.epochs": 1000}
+    values = {
+        "model.backbone": backbone,
+        "data.size": size,
+        "pretrain.batch": batch,
+        "pretrain.epochs": 1000,
+    }
     config = with_values(TrialConfig(), values, "benchmarks")
     return Session(config, pack, Taxonomy.load(), RunConfig(device="cpu"))
 

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from awcl.pretrain.loss import group_loss
 from benchmarks import published
-from benchmarks.harness import Row, Run, has_peer, lasting, race, threads, without_peer
+from benchmarks.harness import Row, Run, has_peer, lasting, threads, without_peer
 
 WIDTH, TEMPERATURE = 128, 0.1
 # Views: turns. The largest alone takes as long as all others together.
@@ -32,7 +32,7 @@ def measure(run: Run) -> Iterator[Row]:
             if psutil.virtual_memory().available < needed:
                 yield Row(name(views), why=f"not run: peers need {needed / 1e9:.0f} GB of memory")
                 continue
-            yield from rows(views, 1 if run.smoke else turns, peer)
+            yield from rows(run, views, turns, peer)
     if not peer:
         yield without_peer("loss, forward and backward", "pytorch-metric-learning")
 
@@ -41,7 +41,7 @@ def name(views: int) -> str:
     return f"loss, forward and backward, {views:,} views"
 
 
-def rows(views: int, turns: int, peer: bool) -> Iterator[Row]:
+def rows(run: Run, views: int, turns: int, peer: bool) -> Iterator[Row]:
     z, groups = made(views)
     contenders = {
         "ours": step(z, lambda z: group_loss(z, groups[None], TEMPERATURE)),
@@ -52,7 +52,7 @@ def rows(views: int, turns: int, peer: bool) -> Iterator[Row]:
 
         supcon = SupConLoss(temperature=TEMPERATURE)
         contenders["pytorch-metric-learning"] = step(z, lambda z: supcon(z, groups))
-    found = race(contenders, turns)
+    found = run.race(contenders, turns)
     aim = {1024: 0.0, 8192: 1.8}.get(views, 1.0)
     for other in list(contenders)[1:]:
         ratio = found.ratio(other, "ours")

@@ -15,7 +15,7 @@ from PIL import Image
 from awcl.data.pack import FramePack, side
 from awcl.data.packing import build
 from benchmarks import material
-from benchmarks.harness import Row, Run, race, rate, spread
+from benchmarks.harness import Row, Run, rate, spread
 
 SIZE, CORES = 224, 2
 
@@ -27,7 +27,7 @@ def measure(run: Run) -> Iterator[Row]:
     def ours() -> None:
         build(table, SIZE, run.folder / f"packs-{next(numbers)}", workers=CORES, quiet=True)
 
-    found = race({"ours": ours, "loop": lambda: loop(paths, run.folder)}, run.size(3, 1))
+    found = run.race({"ours": ours, "loop": lambda: loop(paths, run.folder)}, 3)
     ratio = found.ratio("loop", "ours")
     images = len(paths)
     yield Row(
@@ -60,7 +60,7 @@ def reading(run: Run, pack: FramePack) -> Row:
         for row in order:
             np.copyto(one, pack.image(row))
 
-    found = race({"ours": random, "memory": lambda: np.copyto(copy, inside)}, run.rounds)
+    found = run.race({"ours": random, "memory": lambda: np.copyto(copy, inside)})
     speeds = {name: inside.nbytes / found.median(name) / 1e9 for name in found.seconds}
     low, mid, high = sorted(found.ratio("memory", "ours"))
     return Row(

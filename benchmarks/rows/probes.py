@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from awcl.downstream.probes import nearest, patient_folds, ridge
-from benchmarks.harness import Row, Run, lasting, race, threads
+from benchmarks.harness import Row, Run, lasting, threads
 
 TRAIN = (2601, 1620, 1058, 981, 516, 353)  # images by class; the shares of the test set are alike
 TEST, WIDTH, PATIENTS = 5271, 512, 896
@@ -25,14 +25,14 @@ STRENGTHS = np.logspace(-4, 2, 7)
 
 
 def measure(run: Run) -> Iterator[Row]:
-    train, labels, patients, test, truth = made(run.size(1, 12))
+    train, labels, patients, test, truth = made(run.size(1, 16))
     found: dict[str, np.ndarray] = {}
 
     def keep(name: str, predict: Callable[[], np.ndarray]) -> Callable[[], None]:
         return lambda: found.update({name: predict()})
 
     with threads(torch.get_num_threads()):
-        raced = race(
+        raced = run.race(
             {
                 "ridge": keep("ridge", lambda: ridge(train, labels, patients, test)),
                 "knn": keep("knn", lambda: nearest(train, labels, test)),
@@ -41,7 +41,7 @@ def measure(run: Run) -> Iterator[Row]:
                     "C by folds", lambda: chosen(train, labels, patients, test)
                 ),
             },
-            run.size(3, 1),
+            3,
         )  # fmt: skip
     score = {name: f1_score(truth, p, average="macro") for name, p in found.items()}
     both = raced.median("ridge") + raced.median("knn")

@@ -4,16 +4,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from benchmarks.harness import Row, Run, lasting, race
+from benchmarks.harness import Row, Run, lasting
 
 
 def measure(run: Run) -> Iterator[Row]:
-    found = race(
+    found = run.race(
         {
             "ours": lambda: started("-m", "awcl", "--help"),
             "python": lambda: started("-c", "pass"),
         },
-        run.rounds,
     )
     took = found.median("ours")
     yield Row(

@@ -38,7 +38,7 @@ def measure(run: Run) -> Iterator[Row]:
     from awcl.study.cluster import ray_session
     from awcl.study.stages import Stages
 
-    with Stages() as stages, ray_session(stages):
+    with ray_session(Stages()):
         alone = empty_trials(run.size(EMPTY, 1), run.folder / "tune")
         folder = study(run, "bench-trials", run.size(TRIALS, 1), places=1)
     spans = times(folder)

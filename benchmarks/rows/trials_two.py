@@ -12,7 +12,7 @@ def measure(run: Run) -> Iterator[Row]:
     from awcl.study.stages import Stages
 
     took = {}
-    with Stages() as stages, ray_session(stages):
+    with ray_session(Stages()):
         for places in (1, 2):
             began = time.perf_counter()
             trials.study(run, f"bench-{places}", run.size(trials.TRIALS, 2), places)

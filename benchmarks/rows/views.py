@@ -17,7 +17,7 @@ from awcl import hashing
 from awcl.data.pack import FramePack
 from awcl.data.views import Views
 from benchmarks import material, published
-from benchmarks.harness import Row, Run, race, rate, threads
+from benchmarks.harness import Row, Run, rate, threads
 
 SIZE, RECIPE = 224, "paper"
 GREYS = np.arange(256) / 255
@@ -32,14 +32,13 @@ def measure(run: Run) -> Iterator[Row]:
         image.load()
     two = published.view(SIZE)
     with threads(1):
-        found = race(
+        found = run.race(
             {
                 "ours": lambda: from_pack(pack, epochs),
                 "limit": lambda: by_hand(pack, epochs),
                 "files": lambda: [[two(i), two(i)] for i in map(published.opened, paths[:few])],
                 "cache": lambda: [[two(image), two(image)] for image in cache],
             },
-            run.rounds,
             clock=time.process_time,
         )
     many = len(pack) * epochs  # frames of ours and the limit, few those of the others
