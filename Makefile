@@ -3,11 +3,13 @@
 #   make quickstart   that, then a whole study on synthetic scans; after Ctrl-C it goes on
 #   make test      formatting, lint, import order, and every test
 #   make chaos     a study that is killed five times ends as one left alone (make soak: 20 times)
+#   make bench     how fast, and beside what: benchmarks/RESULTS.md (make bench-long: the long rows)
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEERS  := .venv-bench
 
-.PHONY: install quickstart test chaos soak lint format clean
+.PHONY: install quickstart test chaos soak bench bench-long bench-peers lint format clean
 
 install: $(VENV)/.installed
 	@echo "Ready: $(BIN)/awcl --help    (or: source $(BIN)/activate)"
@@ -37,6 +39,22 @@ chaos: install
 soak: install
 	$(BIN)/python tests/chaos/study_kill.py --trials 24 --kills 20
 
+bench: bench-peers
+	$(PEERS)/bin/python -m benchmarks
+
+bench-long: bench-peers
+	$(PEERS)/bin/python -m benchmarks --long
+
+# Peers in an environment of their own, which sees our packages too: one torch, the same for both.
+bench-peers: install $(PEERS)/.installed
+
+$(PEERS)/.installed: benchmarks/requirements.txt constraints.txt $(VENV)/.installed
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/awcl.pth
+	$(PEERS)/bin/pip install --disable-pip-version-check -q -r benchmarks/requirements.txt -c constraints.txt
+	@touch $@
+
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,4 +65,4 @@ format: install
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,12 +6,15 @@ What packs frames and what compares them both read them here.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from awcl.data import videos
 from awcl.data.images import UnreadableImage, read_grey
+
+if TYPE_CHECKING:
+    import pandas as pd  # packing's workers decode, and would wait for it
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class File:
     numbers: list[int]
 
 
-def files(frames: pd.DataFrame) -> list[File]:
+def files(frames: "pd.DataFrame") -> list[File]:
     """What to read for a table's frames: each image for its row, each video for all of its rows."""
     found: dict[object, File] = {}
     order = frames["index"].to_numpy().argsort(kind="stable")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.special import ellipe
 
 from awcl.errors import InputError
 
@@ -34,6 +33,8 @@ class Ellipse:
     @property
     def perimeter(self) -> float:
         """Exact, by the complete elliptic integral of the second kind."""
+        from scipy.special import ellipe  # 0.2 s; packing fills ellipses, and measures none
+
         a, b = self.axes
         return float(4 * a * ellipe(1 - (b / a) ** 2))
 

@@ -6,25 +6,22 @@ for its turn: packing videos takes twice the disk that their part of the pack do
 when it is its turn.
 """
 
-import hashlib
 import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from awcl import hashing
-from awcl.data import decoding, ellipse
-from awcl.data.images import UnreadableImage, read_grey
+from awcl.data import decoding
 from awcl.data.pack import FORMAT, FramePack, images_per_shard, side
 from awcl.data.processes import pool
+from awcl.data.squares import Packed, decode, decode_video
 from awcl.data.table import FrameTable
 from awcl.data.videos import is_video
 from awcl.errors import InputError
@@ -37,18 +34,6 @@ NAMED_BY = (
     "frame_id", "anatomy", "split", "patient", "scan", "audit_group",
     "source", "machine", "operator", "site", "trimester", "mask_classes", "pixel_mm",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Packed:
-    """One decoded frame: image (L, L) uint8, box (x, y, w, h) of its content, scale L/original."""
-
-    image: np.ndarray
-    mask: np.ndarray | None
-    box: tuple[int, int, int, int]
-    scale: float
-    sha256: str
-    mask_sha256: str
 
 
 def user_cache() -> Path:
@@ -152,7 +137,7 @@ def _decoded(
 ) -> Iterator[Packed | str]:
     """Each frame in turn, or why it cannot be read; in blocks, so that few wait in memory."""
     columns = frames[["path", *MASK]]
-    jobs = [(*row, size) for row in columns.itertuples(index=False)]
+    jobs = [(*row, side(size)) for row in columns.itertuples(index=False)]
     workers = workers or os.cpu_count() or 1
     with _spread(workers if len(frames) >= PARALLEL_FROM else 1) as spread:
         places = _decode_videos(frames, size, spread, waiting, quiet)
@@ -180,108 +165,28 @@ def _decode_videos(
     files = [file for file in decoding.files(frames) if is_video(file.path)]
     masks = frames[MASK].to_numpy(object)
     jobs = [
-        (file.path, file.numbers, masks[file.rows].tolist(), size, waiting / str(number))
+        (file.path, file.numbers, masks[file.rows].tolist(), side(size), waiting / str(number))
         for number, file in enumerate(files)
     ]
     places: dict[int, tuple[Path, int]] = {}
     total, hide = sum(len(file.rows) for file in files), quiet or not files or None
     with tqdm(total=total, desc="decoding videos", unit="frame", disable=hide) as bar:
         for file, job, offsets in zip(
-            files, jobs, spread(_decode_video, jobs, chunksize=1), strict=True
+            files, jobs, spread(decode_video, jobs, chunksize=1), strict=True
         ):
             places.update((row, (job[-1], at)) for row, at in zip(file.rows, offsets, strict=True))
             bar.update(len(file.rows))
     return places
 
 
-def _decode_video(job: tuple[str, list[int], list, int, Path]) -> list[int]:
-    """Decodes frames of a video (path, numbers, masks, view size) into a file; places in it."""
-    path, numbers, masks, size, file = job
-    places = []
-    with file.open("wb") as out:
-        for grey, mask in zip(decoding.greys(path, numbers), masks, strict=True):
-            places.append(out.tell())
-            pickle.dump(_packed(grey, *mask, size), out)
-    return places
-
-
 def _fetched(file: Path, place: int) -> Packed | str:
-    """What `_decode_video` has put there, a moment ago and under a name that only this run knows.
+    """What `decode_video` has put there, a moment ago and under a name that only this run knows.
 
     Opened anew for each frame: there are more videos than a process may hold files open.
     """
     with file.open("rb") as waiting:
         waiting.seek(place)
         return pickle.load(waiting)
-
-
-def decode(job: tuple[str, str | None, str | None, str | None, int]) -> Packed | str:
-    """One image from its files (path, mask, mask_kind, mask_classes, view size), or the error."""
-    path, *mask, size = job
-    (grey,) = decoding.greys(path, [0])
-    return _packed(grey, *mask, size)
-
-
-def _packed(
-    grey: np.ndarray | str,
-    mask_path: str | None,
-    mask_kind: str | None,
-    mask_classes: str | None,
-    size: int,
-) -> Packed | str:
-    """A frame from its pixels and its mask file, or why there is none."""
-    if isinstance(grey, str):
-        return grey
-    try:
-        mask = None
-        if isinstance(mask_path, str):
-            mask = _read_mask(mask_path, mask_kind, len(mask_classes.split(";")), grey.shape)
-    except UnreadableImage as error:
-        return str(error)
-    image, box, scale = _square(grey, side(size), cv2.INTER_AREA)
-    stored = None if mask is None else _square(mask, side(size), cv2.INTER_NEAREST_EXACT)[0]
-    return Packed(image, stored, box, scale, _sha256(grey), "" if mask is None else _sha256(mask))
-
-
-def _read_mask(path: str, kind: str, classes: int, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8 with values 0..classes; an outline is filled. Raises UnreadableImage."""
-    try:
-        mask = read_grey(path)
-    except UnreadableImage as error:
-        raise UnreadableImage(f"mask: {error}") from error
-    if mask.shape != shape:
-        raise UnreadableImage(f"mask is {mask.shape}, image {shape} (height, width)")
-    if kind == "ellipse_outline":
-        try:
-            return ellipse.fill(mask)
-        except InputError as error:
-            raise UnreadableImage(f"mask: {error}") from error
-    if classes == 1:
-        return (mask > 0).astype(np.uint8)
-    if mask.max() > classes:
-        raise UnreadableImage(f"mask value {mask.max()}, but mask_classes names {classes}")
-    return mask
-
-
-def _square(
-    image: np.ndarray, length: int, shrink: int
-) -> tuple[np.ndarray, tuple[int, int, int, int], float]:
-    """(H, W) scaled so that its long side is `length`, centred in a square; its box and scale."""
-    height, width = image.shape
-    scale = length / max(height, width)
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    nearest = shrink == cv2.INTER_NEAREST_EXACT
-    how = shrink if scale < 1 or nearest else cv2.INTER_LINEAR
-    square = np.zeros((length, length), np.uint8)
-    x, y = (length - w) // 2, (length - h) // 2
-    square[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=how)
-    return square, (x, y, w, h), scale
-
-
-def _sha256(pixels: np.ndarray) -> str:
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels))
-    return digest.hexdigest()
 
 
 def _packed_frames(frames: pd.DataFrame, kept: list[dict]) -> pd.DataFrame:

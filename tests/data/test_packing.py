@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from awcl.data import pack as pack_module
-from awcl.data import packing, videos
+from awcl.data import packing, squares, videos
 from awcl.data.pack import FramePack, side
 from awcl.data.packing import build, find_or_build
 from awcl.data.table import FrameTable
@@ -130,7 +130,7 @@ def test_the_stored_side_is_eight_sevenths_of_the_view_rounded_up(size):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90))
 def test_the_content_box_keeps_the_aspect_and_fills_the_long_side(height, width):
-    image, (x, y, w, h), scale = packing._square(picture(0, (height, width)), LONG, cv2.INTER_AREA)
+    image, (x, y, w, h), scale = squares.square(picture(0, (height, width)), LONG, cv2.INTER_AREA)
     assert max(w, h) == LONG
     assert scale == LONG / max(height, width)
     assert abs(w - max(1, width * scale)) <= 0.5
@@ -277,7 +277,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named_with_their_error(tmp_
     for row, why in zip(made.failed, bad.values(), strict=True):
         assert row["error"]
         assert why in row["error"]
-    last = packing._square(picture(2), LONG, cv2.INTER_AREA)[0]
+    last = squares.square(picture(2), LONG, cv2.INTER_AREA)[0]
     assert np.array_equal(made.image(1), last)
 
 
@@ -362,7 +362,7 @@ def test_an_image_that_changed_in_its_place_is_packed_anew(tmp_path):
     save(tmp_path / "i", {"i1": picture(99)})
     again = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
     assert again.digest != first.digest
-    assert np.array_equal(again.image(1), packing._square(picture(99), LONG, cv2.INTER_AREA)[0])
+    assert np.array_equal(again.image(1), squares.square(picture(99), LONG, cv2.INTER_AREA)[0])
 
 
 def test_a_shard_that_was_cut_off_or_lost_is_refused(tmp_path):
@@ -450,7 +450,7 @@ packing.build(table, 28, packs, workers=1, quiet=True)
     assert in_sight(tmp_path / "p") == []
     made = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
     assert len(made) == 8
-    assert np.array_equal(made.image(7), packing._square(picture(7), LONG, cv2.INTER_AREA)[0])
+    assert np.array_equal(made.image(7), squares.square(picture(7), LONG, cv2.INTER_AREA)[0])
 
 
 def test_a_mask_lies_where_its_image_does(tmp_path):
@@ -459,8 +459,8 @@ def test_a_mask_lies_where_its_image_does(tmp_path):
     square[64:192, 64:192] = 255
     for name in ("image.png", "mask.png"):
         Image.fromarray(square).save(tmp_path / name)
-    found = packing.decode(
-        (str(tmp_path / "image.png"), str(tmp_path / "mask.png"), "filled", "head", 64)
+    found = squares.decode(
+        (str(tmp_path / "image.png"), str(tmp_path / "mask.png"), "filled", "head", side(64))
     )
     for pixels in (found.image > 127, found.mask > 0):
         assert np.argwhere(pixels).mean(0) == pytest.approx([36.5, 36.5], abs=0.51)
@@ -471,7 +471,7 @@ def test_a_mask_lies_where_its_image_does(tmp_path):
 def test_an_outline_that_is_no_ellipse_is_named_and_left_out(tmp_path):
     Image.fromarray(np.full((30, 40), 9, np.uint8)).save(tmp_path / "image.png")
     Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "mask.png")
-    found = packing.decode(
+    found = squares.decode(
         (str(tmp_path / "image.png"), str(tmp_path / "mask.png"), "ellipse_outline", "head", 32)
     )
     assert found.startswith("mask: an annotation with 0 nonzero pixels")

@@ -1,0 +1,117 @@
+"""The results: results.json, which is added to, and the table RESULTS.md, which is made from it."""
+
+import json
+import os
+import platform
+import time
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Row
+from benchmarks.rows import FILES
+
+HERE = Path(__file__).parent
+TABLE, STORE = HERE / "RESULTS.md", HERE / "results.json"
+VERSIONS = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy",
+            "scikit-learn", "ray", "mlflow", "lightly", "pytorch-metric-learning")  # fmt: skip
+STAT = Path("/proc/stat")
+BUSY = 0.1  # cores that other work may use before figures are called preliminary
+HEAD = """# Results
+
+Made by `make bench` (`python -m benchmarks`); what each row measures is told in `rows/`. A ratio is
+the median over turns in which both were measured, with the lowest and the highest turn: how many
+times as fast as the other ours is, or what the row says.
+
+"""
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    models = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(memory / 1e9, 1),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "versions": {name: version for name in VERSIONS if (version := _version(name))},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def busy_cores(seconds: float = 1.0) -> float:
+    """How many cores other work uses, while this process waits."""
+    before = busy_ticks(STAT.read_text(encoding="utf-8"))
+    time.sleep(seconds)
+    ticks = busy_ticks(STAT.read_text(encoding="utf-8")) - before
+    return ticks / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def busy_ticks(stat: str) -> int:
+    """Ticks of all cores together in which they were neither idle nor waiting, by /proc/stat."""
+    user, nice, system, _idle, _wait, *interrupts = map(int, stat.split("\n", 1)[0].split()[1:])
+    return user + nice + system + sum(interrupts[:2])
+
+
+def add(name: str, rows: list[Row], took: float, busy: float) -> None:
+    """Puts the rows of a file in place of those that it gave before, and makes the table anew."""
+    stored = json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {"files": {}}
+    stored["machine"] = machine()
+    stored["files"][name] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "seconds": round(took, 1),
+        "busy_cores": round(busy, 2),
+        "rows": [asdict(row) for row in rows],
+    }
+    STORE.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    TABLE.write_text(table(stored), encoding="utf-8")
+
+
+def table(stored: dict[str, Any]) -> str:
+    """RESULTS.md."""
+    about = stored["machine"]
+    lines = [
+        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
+        f"{about['system']}, Python {about['python']}; "
+        + ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+        + ".\n",
+        "| what | ours | against | ratio | aim | met | date |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    preliminary = False
+    for file in (stored["files"][name] for name in FILES if name in stored["files"]):
+        mark = "*" if file["busy_cores"] > BUSY else ""
+        preliminary |= bool(mark)
+        lines += [_line(row, file["date"] + mark) for row in file["rows"]]
+    if preliminary:
+        lines.append(
+            "\n\\* Preliminary: other work kept the machine busy. The ratio may stand; the figures "
+            "in seconds, bytes a second and items a second are no results."
+        )
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def _line(row: dict[str, Any], date: str) -> str:
+    if not row["ours"]:
+        return f"| {row['what']} | | | | | {row['why']} | {date} |"
+    met = {True: "yes", False: f"no: {row['why']}" if row["why"] else "no", None: ""}[row["met"]]
+    cells = [row["what"], row["ours"], row["against"], ratio(row["ratio"]), row["aim"], met, date]
+    return "| " + " | ".join(cells) + " |"
+
+
+def ratio(of: tuple[float, float, float] | None) -> str:
+    """'12.1 [11.8, 12.6]', or one figure where it has no spread."""
+    if of is None:
+        return ""
+    mid, low, high = (f"{value:.3g}" for value in of)
+    return mid if low == high else f"{mid} [{low}, {high}]"

@@ -1,0 +1,33 @@
+"""The rows of the table, a subject a file; `benchmarks` tells what each of them defines."""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Plan:
+    """seconds: that a file of rows may take on two free cores. long: no part of `make bench`."""
+
+    seconds: int
+    long: bool = False
+
+
+FILES = {
+    "startup": Plan(20),
+    "views": Plan(60),
+    "epoch": Plan(180),
+    "loss": Plan(150),
+    "loss_memory": Plan(600, long=True),
+    "workers": Plan(60),
+    "probes": Plan(90),
+    "packing": Plan(60),
+    "trials": Plan(200),
+    "trials_two": Plan(420, long=True),
+    "quickstart": Plan(10),
+}
+"""In the order in which they run and stand in the table."""
+
+
+def load(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

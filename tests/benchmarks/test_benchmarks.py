@@ -1,0 +1,238 @@
+"""The benchmarks: the harness counts right, every row still runs, and the table says what it is."""
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from awcl.files import append_line
+from awcl.pretrain.loss import group_loss
+from benchmarks import harness, material, published, results, rows
+from benchmarks.harness import Missing, Row, Run
+from benchmarks.rows import loss, quickstart, trials, views
+
+ROOT = Path(__file__).parents[2]
+QUARTER_OF_AN_HOUR = 900
+
+
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch) -> None:
+    """A drawn one takes a second or two."""
+    monkeypatch.setattr(material, "DRAWN", 2)
+
+
+class Clock:
+    """Seconds that pass only when somebody works."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def working(self, name: str, seconds: list[float], log: list[str]):
+        left = iter(seconds)
+
+        def work() -> None:
+            self.now += next(left)
+            log.append(name)
+
+        return work
+
+
+def test_contenders_take_turns_and_the_first_turn_does_not_count():
+    clock, log = Clock(), []
+    raced = harness.race(
+        {
+            "a": clock.working("a", [99, 1, 2, 4], log),
+            "b": clock.working("b", [99, 3, 4, 4], log),
+        },
+        turns=3,
+        clock=clock,
+    )
+    assert raced.seconds == {"a": [1, 2, 4], "b": [3, 4, 4]}
+    assert "".join(log) in ("abbaabba", "baabbaab")  # who was last is first
+    assert raced.median("a") == 2
+
+
+def test_a_ratio_is_taken_within_each_turn_and_then_its_median():
+    raced = harness.Race({"a": [1.0, 10.0, 4.0], "b": [2.0, 30.0, 4.0]})
+    assert raced.ratio("b", "a") == (2, 1, 3)  # of the medians it would be 1
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (harness.lasting(1.234), "1.23 s"),
+        (harness.lasting(0.0834), "83.4 ms"),
+        (harness.lasting(1.2e-5), "12 us"),
+        (harness.size(1.5e9), "1.5 GB"),
+        (harness.size(33024), "33 kB"),
+        (harness.size(12), "12 B"),
+        (harness.rate(2, 12240, "views"), "6,120 views/s"),
+        (results.ratio((2.04, 1, 3.5)), "2.04 [1, 3.5]"),
+        (results.ratio((1.5, 1.5, 1.5)), "1.5"),
+        (results.ratio(None), ""),
+    ],
+)
+def test_figures_have_their_units(told, expected):
+    assert told == expected
+
+
+def test_every_file_of_rows_is_listed_and_the_short_ones_take_a_quarter_of_an_hour():
+    assert set(rows.FILES) == {module.name for module in pkgutil.iter_modules(rows.__path__)}
+    short = sum(plan.seconds for plan in rows.FILES.values() if not plan.long)
+    assert 0 < short <= QUARTER_OF_AN_HOUR
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(results, "TABLE", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(results, "STORE", tmp_path / "results.json")
+    return tmp_path / "RESULTS.md"
+
+
+def test_rows_are_added_to_those_that_are_there_and_replace_their_own(table):
+    results.add("views", [Row("views", "1 v/s", "2 v/s", (0.5, 0.4, 0.6))], 1, busy=0)
+    results.add("startup", [Row("start", "1 s", "2 s", (2, 2, 2), ">= 1", True)], 1, busy=0)
+    results.add("views", [Row("views", "3 v/s", "2 v/s", (1.5, 1, 2), "2x", False, "LUT")], 1, 0)
+    text = table.read_text()
+    assert "1 v/s" not in text
+    assert "| views | 3 v/s | 2 v/s | 1.5 [1, 2] | 2x | no: LUT |" in text
+    assert text.index("| start |") < text.index("| views |")  # in the order of rows.FILES
+    assert "Preliminary" not in text
+    assert results.machine()["processor"] in text
+    assert json.loads((table.parent / "results.json").read_text())["files"]["views"]["rows"]
+
+
+def test_what_was_measured_on_a_busy_machine_is_called_preliminary(table):
+    results.add("views", [Row("views", "1 v/s")], 1, busy=0.5)
+    results.add("startup", [Row("start", "1 s")], 1, busy=0)
+    lines = table.read_text().splitlines()
+    assert [line.endswith("* |") for line in lines if line.startswith(("| start", "| views"))] == [
+        False,
+        True,
+    ]
+    assert any("Preliminary" in line for line in lines)
+
+
+def test_a_row_that_did_not_run_says_why(table):
+    results.add("loss", [harness.without_peer("loss", "lightly")], 1, busy=0)
+    told = "not run: lightly is not installed; `make bench-peers`"
+    assert f"| loss | | | | | {told} |" in table.read_text()
+
+
+def test_cores_that_wait_or_idle_are_not_busy(tmp_path, monkeypatch):
+    assert (
+        results.busy_ticks("cpu  1 20 300 4000 50000 600000 7000000 8 9 10\ncpu0 1 1 1") == 7600321
+    )
+    monkeypatch.setattr(results, "STAT", tmp_path / "stat")
+    results.STAT.write_text("cpu  1 0 0 9 0 0 0 0 0 0\n")
+    assert results.busy_cores(0.001) == 0
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def benchmarks(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_smoke_run_of_the_command_tells_its_rows_and_stores_nothing():
+    before = {file: file.stat().st_mtime_ns for file in (ROOT / "benchmarks").glob("[Rr][Ee]*.*")}
+    done = benchmarks("--smoke", "--only", "startup")
+    assert done.returncode == 0, done.stderr
+    assert "awcl --help | " in done.stdout
+    assert before == {
+        file: file.stat().st_mtime_ns for file in (ROOT / "benchmarks").glob("[Rr][Ee]*.*")
+    }
+
+
+def test_a_row_without_what_it_needs_says_so_and_is_no_failure(tmp_path):
+    done = benchmarks("--smoke", "--only", "quickstart", "--storage", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert f"not run: no run of it is stored in {tmp_path}; `make quickstart`" in done.stdout
+
+
+def test_rows_that_do_not_exist_are_refused():
+    done = benchmarks("--only", "speed")
+    assert done.returncode == 2
+    assert "invalid choice: 'speed'" in done.stderr
+
+
+# --- the rows, at tiny sizes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["views", "epoch", "loss", "loss_memory", "probes", "packing"])
+def test_its_rows_still_run(name, tmp_path):
+    found = list(rows.load(name).measure(Run(tmp_path, smoke=True)))
+    assert found
+    for row in found:
+        assert row.ours or row.why.startswith("not run"), row
+        assert row.ratio is None or min(row.ratio) > 0
+        json.dumps(asdict(row))
+
+
+def test_quickstarts_stages_are_summed_over_its_runs_and_drawn(tmp_path):
+    for seconds in ({"phantom": 40, "training": 100}, {"training": 60}):
+        log = tmp_path / "quickstart" / "timings.jsonl"
+        log.parent.mkdir(exist_ok=True)
+        append_line(log, {"time": 0, "outcome": "done", "seconds": seconds})
+    (row,) = quickstart.measure(Run(tmp_path, smoke=True, storage=tmp_path))
+    assert row.ours == "3.3 min: training 80%, phantom 20%"
+    assert (tmp_path / "quickstart.png").stat().st_size > 1000
+
+
+def test_the_parts_of_a_trial_add_up_to_the_time_until_the_next(tmp_path):
+    for number, start in enumerate((1000.0, 1020.0)):
+        folder = tmp_path / "trials" / f"{number:012d}"
+        folder.mkdir(parents=True)
+        for name in ("TRIAL.json", "DONE.json"):
+            about = {"key": folder.name, "config": {}, "outcome": "finished", "epoch": 2}
+            (folder / name).write_text(json.dumps(about))
+        append_line(folder / "starts.jsonl", {"time": start, "launch": "l", "places": 1})
+        for epoch, time in ((1, start + 9), (2, start + 13)):
+            row = {"epoch": epoch, "time": time, "seconds": 3.0}
+            append_line(folder / "history.jsonl", row)
+        os.utime(folder / "DONE.json", (start + 14, start + 14))
+    (first,) = trials.times(tmp_path)
+    assert first == {
+        "to the first step": 6,
+        "epochs": 6,
+        "proxy and checkpoints": 1,
+        "from the last epoch to its mark": 1,
+        "to the next trial": 6,
+    }
+
+
+def test_a_study_that_fails_is_told_and_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr("awcl.__main__.main", lambda command: sys.exit(3))
+    with pytest.raises(Missing, match="the study of the benchmark failed, exit code 3"):
+        trials.study(Run(tmp_path, smoke=True), "bench", trials=1, places=1)
+
+
+# --- peers do the same work ----------------------------------------------------------------------
+
+
+def test_the_mask_form_is_our_loss():
+    z, groups = loss.made(64)
+    ours = group_loss(z, groups[None], 0.2)
+    torch.testing.assert_close(published.mask_loss(z, groups, 0.2), ours)
+
+
+def test_the_view_by_hand_is_one_and_differs_from_view_to_view():
+    image = np.random.default_rng(0).integers(0, 256, (192, 256), dtype=np.uint8)
+    made = [views.view_by_hand(image, 1, 0, view) for view in range(8)]
+    assert all(view.shape == (views.SIZE, views.SIZE) and view.dtype == np.uint8 for view in made)
+    assert len({view.tobytes() for view in made}) == 8
+    assert np.array_equal(made[3], views.view_by_hand(image, 1, 0, 3))
