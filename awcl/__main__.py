@@ -22,7 +22,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 when it did what was asked."""
     signal.signal(signal.SIGTERM, _interrupt)
-    warnings.showwarning = _one_line_warning
+    warnings.showwarning = _one_line_warnings()
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments).parse_args(arguments)
     try:
@@ -55,14 +55,16 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-_told: set[str] = set()
+def _one_line_warnings() -> Callable[..., None]:
+    """Tells each warning once, wherever it comes from: a column is looked through many times."""
+    told: set[str] = set()
 
+    def tell(message: Any, category: Any, *_: Any, **__: Any) -> None:
+        if category is UserWarning and str(message) not in told:
+            told.add(str(message))
+            print(f"awcl: warning: {message}", file=sys.stderr)
 
-def _one_line_warning(message: Any, category: Any, *_: Any, **__: Any) -> None:
-    """Each once, wherever it comes from: a filter that excludes nothing is asked of many times."""
-    if category is UserWarning and str(message) not in _told:
-        _told.add(str(message))
-        print(f"awcl: warning: {message}", file=sys.stderr)
+    return tell
 
 
 # --- the parser ----------------------------------------------------------------------------------

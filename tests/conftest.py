@@ -101,6 +101,12 @@ def tiny_pack(tiny_table, tmp_path_factory) -> FramePack:
     return find_or_build(tiny_table, SIZE, tmp_path_factory.mktemp("packs"), workers=1, quiet=True)
 
 
+@pytest.fixture
+def empty_hub(tmp_path, monkeypatch):
+    """A cache of Hugging Face that holds no weights, whatever this machine's does."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """An object store on this machine, and the environment in which programs find it; its URL."""

@@ -258,6 +258,54 @@ def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):
     assert lines[-1] == f"-> {out}" and "class/" not in told.out
 
 
+def test_pre_training_starts_from_an_encoder_that_is_named(
+    awcl, frames, packs, tmp_path, empty_hub
+):
+    common = ["pretrain", "--frames", frames, "--packs", packs, "--device", "cpu"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    told = awcl(*common, "--out", first, *flags(pretrain__epochs=0))
+    assert told.code == 0 and told.out.startswith("untrained  proxy ")
+    assert "\n0 epochs, val/proxy " in told.out
+    begun = flags(pretrain__epochs=1, model__init=first)
+    told = awcl(*common, "--out", second, *begun)
+    assert told.code == 0, told.err
+    [kept] = (second / "weights").iterdir()
+    assert kept.read_bytes() == (first / "epoch_0000" / records.ENCODER).read_bytes()
+    stored = (second / "TRIAL.json").read_text()
+    assert f"weights:{kept.stem}" in stored and str(tmp_path) not in stored
+    assert awcl(*common, "--out", second, *begun).code == 0, "it goes on from there"
+    told = awcl(*common, "--out", second, *flags(pretrain__epochs=1))
+    assert told.code == 2 and "another run is in this folder (model.init 'weights:" in told.err
+    for given, said in (
+        ("imagenet", "imagenet: weights of timm's test_resnet.r160_in1k are not in the cache"),
+        ("nowhere", "nowhere: no checkpoint, run folder or weights file"),
+    ):
+        told = awcl(*common, "--out", tmp_path / "none", *flags(model__init=given))
+        assert told.code == 2 and said in told.err and told.err.count("\n") == 1
+        assert not (tmp_path / "none").exists()
+
+
+def test_a_smoke_run_is_a_study_of_its_own_and_a_warning_is_told_once(
+    awcl, frames, packs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("awcl.study.dry.seconds_per_step", lambda *given: 1.0)
+    (tmp_path / "own.py").write_text(
+        "from awcl.config import TrialConfig, with_values\n"
+        "from awcl.study.space import Study\n"
+        "def study():\n"
+        f"    values = {{**{SMALL!r}, 'data.pretrain_where': {{'machine': '!C'}}}}\n"
+        "    arms = {f'a{n}': {'pretrain.lr': 0.001 + n} for n in range(9)}\n"
+        "    return Study(name='own', base=with_values(TrialConfig(), values, 't'), arms=arms,\n"
+        "                 seeds=[0, 1], tasks=['planes'])\n"
+    )
+    common = ["study", "run", tmp_path / "own.py", "--frames", frames, "--packs", packs]
+    told = awcl(*common, "--storage", tmp_path / "results", "--smoke", "--dry-run")
+    assert told.code == 0, told.err
+    rows = [line.split() for line in told.out.splitlines() if "0/2" in line]
+    assert [row[0] for row in rows] == ["a0", "a3", "a5", "a8"]
+    assert told.err.count("no frame has machine 'C'") == 1
+
+
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit(15)])
 def test_what_is_interrupted_says_how_to_go_on(awcl, monkeypatch, tmp_path, raised):
     """Ctrl-C, and SIGTERM as Ray answers it."""

@@ -322,6 +322,25 @@ def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(fo
     assert len((trial.path / "history.jsonl").read_text().splitlines()) == 4
 
 
+def test_the_one_row_of_an_untrained_trial_is_caught_up_from_its_checkpoint(folder):
+    """The driver died after the checkpoint, and either before or after the mark of the end."""
+    study, row = StudyFolder(folder), {"epoch": 0, "val/proxy": 0.1}
+    for key, marked in (("before", False), ("after", True)):
+        trial = study.trial(key)
+        trial.write_about({"key": key, "config": {}})
+        with scratch_folder(trial.train) as part:
+            write_json(part / records.HISTORY, {"epochs": [row]})
+            records.mark_complete(part)
+            put_in_place(part, trial.train / "epoch_0000")
+        if marked:
+            trial.write_done("finished", epoch=0)
+    for _ in range(2):
+        study.catch_up()
+        assert [trial.history() for trial in study.trials()] == [[row], [row]]
+        assert [trial.epochs_done for trial in study.trials()] == [0, 0]
+    assert study.trial("after").checkpoint().name == "epoch_0000"
+
+
 def test_an_epoch_that_is_trained_again_is_told_as_the_first_time(folder):
     """Its checkpoint was broken; a decision may have been made on what was told."""
     trial = TrialFolder(folder / "k")

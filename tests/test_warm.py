@@ -51,7 +51,7 @@ def test_the_same_weights_have_one_name_wherever_they_come_from(given, tmp_path)
     assert warm.keep(str(copy), "test_resnet", SIZE, tmp_path / "kept") not in names
 
 
-def test_imagenet_says_so_in_its_name_and_is_not_at_hand_without_a_file(tmp_path):
+def test_imagenet_says_so_in_its_name_and_is_not_at_hand_without_a_file(tmp_path, empty_hub):
     weights = tmp_path / "imagenet.pth"
     torch.save(timm.create_model("test_resnet", in_chans=3).state_dict(), weights)
     name = warm.keep("imagenet", "test_resnet", SIZE, tmp_path / "kept", imagenet=str(weights))

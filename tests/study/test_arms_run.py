@@ -34,7 +34,7 @@ def rows(plan) -> dict[str, list[int]]:
 
 
 def test_untrained_and_warm_arms_run_beside_others_and_what_lacks_weights_comes_later(
-    shared_ray, tiny_study, tiny_frames, tmp_path, recwarn
+    shared_ray, tiny_study, tiny_frames, tmp_path, empty_hub, recwarn
 ):
     given = Encoder("test_resnet", 32)
     given.save(tmp_path / "given.safetensors")

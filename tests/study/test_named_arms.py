@@ -135,7 +135,7 @@ def test_a_study_without_arms_is_stored_as_before_and_grown_from_an_older_defini
 
 
 @pytest.fixture
-def compared(tiny_study) -> Study:
+def compared(tiny_study, empty_hub) -> Study:
     """An untrained arm, ImageNet's, and one that starts from a file of the user's."""
     given = {"random": {"pretrain.epochs": 0}, "imagenet": IMAGENET, "simclr": SELF}
     return changed(tiny_study, arms=given, seeds=[0, 1])
@@ -187,7 +187,9 @@ def test_when_the_weights_come_the_arm_is_run_and_stays_when_they_go(
         make_plan(compared, tiny_frames, tmp_path)
 
 
-def test_a_study_of_which_no_trial_has_its_weights_is_refused(tiny_study, tiny_frames, tmp_path):
+def test_a_study_of_which_no_trial_has_its_weights_is_refused(
+    tiny_study, tiny_frames, tmp_path, empty_hub
+):
     alone = changed(tiny_study, arms={"imagenet": IMAGENET})
     with (
         pytest.warns(UserWarning),

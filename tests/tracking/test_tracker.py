@@ -79,6 +79,20 @@ def test_the_report_is_on_the_parent_run_and_is_sent_again_only_where_it_changed
     assert Path(there).read_bytes() == b"<p>second</p>"
 
 
+def test_an_untrained_trial_has_its_one_row_at_epoch_0_once(uri, study):
+    trial = add(study, "k1")
+    start(trial)
+    trial.append_history({"epoch": 0, "time": 1000.0, "val/proxy": 0.5})
+    trial.write_done("finished", epoch=0)
+    tracker = Tracker(uri, study)
+    without_warnings(tracker.sync)
+    without_warnings(Tracker(uri, study).sync)
+    assert [(name, step) for _, name, step, *_ in points(uri)] == [
+        ("epoch", 0), ("time", 0), ("val/proxy", 0),
+    ]  # fmt: skip
+    assert stored_points(uri) == 3 and runs(uri)["k1"].info.status == "FINISHED"
+
+
 def test_evaluations_are_on_the_trials_own_run_with_their_files(uri, study):
     evaluated(add(study, "k1", 3, "finished", epoch=3))
     without_warnings(Tracker(uri, study).sync)
