@@ -9,7 +9,7 @@ import numpy as np
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from awcl.data.pack import FramePack
@@ -64,10 +64,7 @@ class Encoder(nn.Module):
             "std": self.std,
         }
         weights = {name: t.contiguous() for name, t in self.model.state_dict().items()}
-        try:
-            save_file(weights, path, metadata={"awcl": json.dumps(about)})
-        except SafetensorError as error:  # what it makes of a full disk
-            raise OSError(f"{path.name}: {error}") from error
+        path.write_bytes(serialized(weights, metadata={"awcl": json.dumps(about)}))
 
     @classmethod
     def load(cls, path: Path) -> "Encoder":
@@ -150,6 +147,7 @@ def features(encoder: Encoder, pack: FramePack, rows: np.ndarray, batch: int = 1
     """(len(rows), width) float32 features of whole frames, BatchNorm in evaluation mode.
 
     In float32 throughout (no bfloat16, no TF32), so that a judgement depends less on the machine.
+    Raises InputError where they are not finite.
     """
     device = next(encoder.parameters()).device
     was_training, tf32 = encoder.training, torch.backends.cudnn.allow_tf32
@@ -162,4 +160,7 @@ def features(encoder: Encoder, pack: FramePack, rows: np.ndarray, batch: int = 1
         parts.append(encoder(x).float().cpu().numpy())
     encoder.train(was_training)
     torch.backends.cudnn.allow_tf32 = tf32
-    return np.concatenate(parts)
+    found = np.concatenate(parts)
+    if not np.isfinite(found).all():
+        raise InputError("the encoder's features are not finite; its training has diverged")
+    return found

@@ -662,6 +662,26 @@ def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
     refused(awcl(*given, *twice), "--task: two are called 'planes'; give one of them a \"name\"")
 
 
+def test_a_run_that_was_trained_on_other_frames_is_told_of(awcl, frames, packs, tmp_path):
+    run = tmp_path / "run"
+    trained = ("--frames", frames, "--packs", packs, "--out", run, *flags(pretrain__epochs=1))
+    assert awcl("pretrain", *trained).code == 0
+    given = ("evaluate", run, "--packs", packs, "--quick", "--task", "planes")
+    told = awcl(*given, "--frames", frames)
+    assert told.code == 0 and "another table" not in told.err
+    swapped = pd.read_parquet(frames)
+    swapped["split"] = swapped["split"].map({"train": "test", "test": "train", "val": "val"})
+    swapped.to_parquet(tmp_path / "swapped.parquet")
+    told = awcl(*given, "--frames", tmp_path / "swapped.parquet")
+    assert "pre-trained on another table of frames; whether it saw test patients" in told.err
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_judged(awcl, frames, packs):
+    given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *flags())
+    refused(awcl(*given, "--out", "/proc/results"), "--out /proc/results: ")
+    refused(awcl("evaluate", "../up=random", *given[2:]), "choose a NAME that a folder can have")
+
+
 def test_a_task_is_given_its_settings_as_in_a_recipe(awcl, frames, packs, tmp_path):
     given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *flags())
     coarse = '{"task": "planes", "name": "planes-coarse", "level": "coarse"}'

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from awcl.commands.shared import (
+    check_writable,
     configured,
     encoder_of,
     frame_table,
@@ -74,7 +75,7 @@ def _subject(given: str, options: argparse.Namespace) -> Subject:
         chosen = {task: results[task] for task in names or results if task in results}
         return Subject(name or Path(what).resolve().name, what, None, chosen)
     encoder, word = encoder_of(options, what)
-    return Subject(name or word, what, encoder, {})
+    return Subject(name if equals and what != given else word, what, encoder, {})
 
 
 def _asked(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -93,6 +94,19 @@ def _asked(options: argparse.Namespace) -> list[dict[str, Any]]:
         if names.count(name) > 1:
             raise InputError(f'--task: two are called {name!r}; give one of them a "name"')
     return asked
+
+
+def _tell_others(subjects: list[Subject], packs: dict[int, Any]) -> None:
+    """A line for each encoder of which is not known which of these patients it has seen."""
+    from awcl.pretrain.trial import trained_on_others
+
+    for subject in subjects:
+        if trained_on_others(subject.what, packs[subject.encoder.size]):
+            print(
+                f"{subject.word}: pre-trained on another table of frames; whether it saw test "
+                "patients of this one is not known",
+                file=sys.stderr,
+            )
 
 
 def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | None) -> None:
@@ -118,6 +132,7 @@ def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | Non
         packs[size] = find_or_build(table, size, packs_folder(options))
     pack = next(iter(packs.values()))
     tell_failed(pack)
+    _tell_others(judged, packs)
     if not chosen:
         chosen, reasons = suite.allowed(given, pack, taxonomy)
         for name, reason in reasons.items():
@@ -132,6 +147,8 @@ def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | Non
         there = suite.kept(subject.encoder, subject.word, settings, packed, out)
         if there:
             print(f"{there}: kept as it is")
+    if out is not None:
+        check_writable(out)
     for subject, settings in (bar := tqdm(jobs, disable=None, leave=False)):
         bar.set_description(f"{settings.name} of {subject.word}")
         encoder = subject.encoder.cuda() if torch.cuda.is_available() else subject.encoder

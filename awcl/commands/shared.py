@@ -1,6 +1,7 @@
 """What several commands do with their options."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,6 +81,16 @@ def encoder_of(options: argparse.Namespace, what: str) -> tuple[Any, str]:
         if asked is not None and asked != str(found):
             raise InputError(f"{what}: an encoder with {flag} {found}; --{flag} asks for {asked}")
     return encoder, word
+
+
+def check_writable(out: Path) -> None:
+    """Makes the folder. Raises InputError where it cannot be, or nothing can be put in it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; give another") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: may not be written to; give another")
 
 
 def new_file(out: str, *suffixes: str) -> Path:

@@ -17,8 +17,8 @@ class Problem:
     classes: names of all classes of train; truth: (M,) their numbers for the frames judged; units:
     (M,) what is resampled for intervals, the audit's group, else the patient.
 
-    Raises InputError where there is nothing to train on or to judge, or a class to judge that train
-    does not hold.
+    Raises InputError where there is nothing to train on or to judge, one class alone, or a class to
+    judge that train does not hold.
     """
 
     def __init__(
@@ -41,6 +41,11 @@ class Problem:
                     " see the columns 'split' and 'anatomy' of the frame table"
                 )
         self.classes = np.unique(names)
+        if len(self.classes) < 2:
+            raise InputError(
+                f"train holds one class at level {level}, {str(self.classes[0])!r}; there is "
+                "nothing to tell apart: judge more frames, or at another level"
+            )
         lacking = sorted(set(truth) - set(self.classes))
         if lacking:
             raise InputError(

@@ -13,6 +13,7 @@ from awcl.errors import InputError
 from awcl.files import AnyPath, as_path, read_json
 
 ROUNDING = 1e-5  # float32 on several threads
+NEEDED = {"name": str, "time": float, "about": dict, "metrics": dict, "settings": dict}
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval lies on one side of zero, by more than rounding."""
-        return self.low > ROUNDING or self.high < -ROUNDING
+        """Whether the interval lies on one side of zero, by more than rounding, and is of patients
+        enough to show it."""
+        enough = self.units >= scores.FEWEST
+        return enough and (self.low > ROUNDING or self.high < -ROUNDING)
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
@@ -43,8 +46,8 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
     first, second: predictions of one task, a row a test frame. A column of names is compared with
     the column `truth` by macro-F1; a column of numbers is compared by its mean over frames. Draws
     (columns that differ in a number before the last part of their name) count by their mean. Both
-    tables get the same resamples of patients (connected groups of the audit), stratified by class
-    where there are classes. Raises InputError where frames, patients or truths differ.
+    tables get the same resamples of patients (connected groups of the audit). Raises InputError
+    where frames, patients or truths differ.
     """
     first, second = (drawn.by_frame(table) for table in (first, second))
     _check_equal(first.index, second.index, "frames")
@@ -60,6 +63,14 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
             both = drawn.draw(first, columns), drawn.draw(second, of_second[name])
             found.append(_difference(name, *both))
     return found
+
+
+def _check_alike(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Settings but for what differs between encoders, and names."""
+    for name in sorted({*first, *second} - {"name", "pretrained"}):
+        ours, theirs = first.get(name), second.get(name)
+        if ours != theirs:
+            raise InputError(f"judged with {name} {ours!r} and {theirs!r}; judge both alike")
 
 
 def _check_equal(first: pd.Series | pd.Index, second: pd.Series | pd.Index, what: str) -> None:
@@ -81,7 +92,7 @@ def stored(folder: str | AnyPath) -> dict[str, tuple[dict[str, Any], pd.DataFram
     path = as_path(folder)
     found: dict[str, tuple[AnyPath, dict[str, Any]]] = {}
     for file in [*sorted(path.glob("*/EVAL.json")), *sorted(path.glob("eval/*/EVAL.json"))]:
-        result = read_json(file)
+        result = read_json(file, NEEDED, "remove its folder, and judge again")
         known = found.get(result["name"])
         if known is None or _age(known[1]) < _age(result):
             found[result["name"]] = (file.parent, result)
@@ -94,10 +105,16 @@ def _age(result: dict[str, Any]) -> tuple[int, float]:
 
 def read_predictions(folder: AnyPath) -> pd.DataFrame:
     """What `write_evaluation` wrote of them; InputError where it is missing or damaged."""
+    file = f"{folder}/predictions.parquet"
+    advice = "remove the folder, and judge again"
     try:
-        return pd.read_parquet(BytesIO((folder / "predictions.parquet").read_bytes()))
+        table = pd.read_parquet(BytesIO((folder / "predictions.parquet").read_bytes()))
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise InputError(f"{folder}/predictions.parquet: cannot be read ({error})") from error
+        raise InputError(f"{file}: cannot be read ({error}); {advice}") from error
+    for column in ("frame_id", "patient", "audit_group"):
+        if column not in table:
+            raise InputError(f"{file}: lacks column {column!r}; {advice}")
+    return table
 
 
 def pairs(
@@ -114,6 +131,7 @@ def pairs(
             raise InputError(f"{first} and {other}: no task that both were judged on")
         for task in common:
             try:
+                _check_alike(of_first[task][0]["settings"], of_other[task][0]["settings"])
                 yield task, first, other, differences(of_first[task][1], of_other[task][1])
             except InputError as error:
                 raise InputError(f"{task} of {first} and {other}: {error}") from error

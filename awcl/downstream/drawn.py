@@ -12,6 +12,7 @@ import pandas as pd
 
 from awcl.data.table import DOMAINS
 from awcl.downstream import overlap, scores
+from awcl.downstream.few_labels import CURVES
 
 FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, and no prediction
 
@@ -19,13 +20,12 @@ FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, an
 @dataclass(frozen=True)
 class Drawn:
     """A score. resampled: (RESAMPLES,) its value in each resample. units: patients (connected
-    groups of the audit). varied: how many of these differ between resamples (`scores.varied`)."""
+    groups of the audit)."""
 
     value: float
     resampled: np.ndarray
     frames: int
     units: int
-    varied: int
 
 
 def by_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -35,12 +35,12 @@ def by_frame(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def predictors(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The columns of each predictor: one, or one a draw (columns that differ in a number before
-    the last part of their name)."""
+    """The columns of each predictor: one, or one a draw (CURVE/SHARE/DRAW/NAME, as the tasks of few
+    labels name them)."""
     found: dict[str, list[str]] = {}
     for column in table.columns.drop([*FRAME, "unit", "truth"], errors="ignore"):
         *above, last = column.split("/")
-        if above and above[-1].isdigit():
+        if above and above[0] in CURVES and above[-1].isdigit():
             above.pop()
         found.setdefault("/".join([*above, last]), []).append(column)
     return found
@@ -69,10 +69,8 @@ def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:
     if not is_measured(table[columns]):
         return _macro_f1(table[columns], table["truth"].to_numpy(str), units)
     values = table[columns].to_numpy(float).mean(1)
-    resampled, patients = overlap.resampled_means(values[:, None], units)[:, 0], len(set(units))
-    return Drawn(
-        float(values.mean()), resampled, len(units), patients, patients if patients > 1 else 0
-    )
+    resampled = overlap.resampled_means(values[:, None], units)[:, 0]
+    return Drawn(float(values.mean()), resampled, len(units), len(set(units)))
 
 
 def _macro_f1(predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray) -> Drawn:
@@ -83,6 +81,5 @@ def _macro_f1(predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray) -> 
         points.append(scores.macro_f1(scores.confusions(places, found, len(names))))
         counts = scores.resample(places, found, units, len(names))
         resampled.append(scores.macro_f1(counts))
-    varied = scores.varied(places, units, len(names))
     value, every = float(np.mean(points)), np.mean(resampled, axis=0)
-    return Drawn(value, every, len(units), len(set(units)), varied)
+    return Drawn(value, every, len(units), len(set(units)))

@@ -24,6 +24,7 @@ from awcl.taxonomy import Taxonomy
 
 SHARES = [0.01, 0.05, 0.1, 0.25, 1.0]
 DRAWS = 5  # below the share 1
+CURVES = ("transfer", "few_label")
 COLOURS = {"transfer": "tab:blue", "few_label": "tab:red"}
 TITLES = {
     "transfer": "transfer: labels of pre-training as they were",

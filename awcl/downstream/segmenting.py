@@ -20,6 +20,7 @@ from awcl.downstream import overlap
 from awcl.downstream.decoder import Decoder, feature_maps
 from awcl.downstream.masks import IGNORED, MaskedFrames
 from awcl.encoder import Encoder
+from awcl.errors import InputError
 
 BATCH = 16
 HELD_OUT = 0.2  # of train's patients, to choose the learning rate on
@@ -87,6 +88,8 @@ class FrozenMaps:
         self.encoder.eval()
         levels = feature_maps(self.encoder, _images(self.encoder, self.masks, numbers))
         self.encoder.train(was_training)
+        if not all(level.isfinite().all() for level in levels):
+            raise InputError("the encoder's feature maps are not finite; its training has diverged")
         return [level.half() for level in levels]
 
 

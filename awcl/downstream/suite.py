@@ -88,13 +88,24 @@ def kept(
     }
     for what, value in asked.items():
         if result.get(what) != value:
-            what = {"pack": "frames"}.get(what, what)
-            raise InputError(f"{folder}: holds a result of other {what}; give another --out")
+            told = _changed(result.get(what), value) if what == "settings" else what
+            told = "frames" if what == "pack" else told
+            raise InputError(f"{folder}: holds a result of other {told}; give another --out")
     return folder
 
 
+def _changed(there: Any, asked: dict[str, Any]) -> str:
+    """Settings that differ."""
+    there = there if isinstance(there, dict) else {}
+    names = [name for name in asked if there.get(name) != asked[name]]
+    first = f"{names[0]} {there.get(names[0])!r}, now {asked[names[0]]!r}" if names else "not known"
+    return f"settings ({first})"
+
+
 def check_names(words: Sequence[str]) -> None:
-    """Raises InputError where two encoders have one name."""
+    """Raises InputError where two encoders have one name, or one cannot be that of a folder."""
     for word in words:
+        if word in ("", ".", "..") or "/" in word or "\\" in word:
+            raise InputError(f"an encoder called {word!r}: choose a NAME that a folder can have")
         if words.count(word) > 1:
             raise InputError(f"two encoders are called {word!r}; tell them apart as NAME=X")

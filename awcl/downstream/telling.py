@@ -35,7 +35,7 @@ def differences(task: str, first: str, other: str, rows: list["Difference"]) -> 
     cells = [
         [
             row.score, f"{row.first:.3f}", f"{row.second:.3f}",
-            f"{row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]{' *' if row.is_clear else ''}",
+            f"{row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]{_star(row)}",
             str(row.units),
         ]
         for row in rows
@@ -45,9 +45,14 @@ def differences(task: str, first: str, other: str, rows: list["Difference"]) -> 
     return "\n".join([title, *_indented(aligned([head, *cells]))])
 
 
+def _star(row: "Difference") -> str:
+    """A bias has no better side, so that no difference of it is one."""
+    return " *" if row.is_clear and "bias" not in row.score else ""
+
+
 CLEAR = (
-    "n patients; * clear of zero: the interval over resamples of patients holds no zero. Below "
-    "about 30\npatients it is too narrow. This is one pair: an arm of a study needs one sign in "
+    "n patients; * clear of zero: the interval over resamples of patients holds no zero, of 6 or "
+    "more. Below\nabout 30 it is too narrow. This is one pair: an arm of a study needs one sign in "
     "every seed, too."
 )
 

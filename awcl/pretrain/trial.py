@@ -46,10 +46,30 @@ def told(settings: tasks.TaskSettings, what: str, pack: FramePack) -> tasks.Task
         settings = tasks.for_trial(settings, canonical(config))
         elsewhere = settings.pretrained.model_copy(update={"elsewhere": True})
         return settings.model_copy(update={"pretrained": elsewhere})
+    config = _config_of(what, pack)
+    return settings if config is None else tasks.for_trial(settings, canonical(config))
+
+
+def trained_on_others(what: str, pack: FramePack) -> bool:
+    """Whether an encoder is of a run that is known to have read other frames, or other labels or
+    splits of these, so that nothing keeps its training apart from this test."""
+    found = _trial_of(what)
+    return found is not None and found.get("pack") != pack.digest
+
+
+def _config_of(what: str, pack: FramePack) -> TrialConfig | None:
+    """Of the run that an encoder is of, where that was trained on this pack."""
+    found = _trial_of(what)
+    if found is None or found.get("pack") != pack.digest:
+        return None
+    return parse(TrialConfig, found["config"], f"TRIAL.json of {what}")
+
+
+def _trial_of(what: str) -> dict[str, Any] | None:
+    """TRIAL.json of the run that an encoder is of; None where it is of none."""
     path = Path(what).absolute()
     for folder in (path, *path.parents[:3]):  # a study's: KEY/train/LAUNCH/epoch_0007
         found = read_json_if_there(folder / "TRIAL.json")
-        if found is not None and found.get("pack") == pack.digest:
-            config = parse(TrialConfig, found["config"], str(folder / "TRIAL.json"))
-            return tasks.for_trial(settings, canonical(config))
-    return settings
+        if found is not None:
+            return found
+    return None

@@ -8,14 +8,12 @@ Comparison: seed by seed, resample by resample, arm minus reference. The p-value
 percentile bootstrap (Efron and Tibshirani 1993, chapter 16): twice the share of resamples on the
 other side of zero, each tail with one added to count and number, so it is never below 2/2001. Nor
 is it below 2^(1-n), the least that an exact test which exchanges two arms within n patients can
-give. Here n counts the patients that differ between resamples: draws are stratified by class, and
-who is alone in a stratum is in each of them. It is adjusted by Holm's method (1979) over all pairs
-that are compared with the same kind of reference in the same score.
+give. It is adjusted by Holm's method (1979) over all pairs that are compared with the same kind of
+reference in the same score.
 
 A difference is called clear where its interval holds no zero, each seed's difference has its sign,
-and the adjusted p is below 0.05. Where fewer than six patients differ between resamples none can
-be, and no interval is told. Nor can any with more than about 50 arms: there resamples are too few
-to tell so small a p.
+and the adjusted p is below 0.05. With fewer than six patients none can be, and no interval is told.
+Nor can any be with more than about 50 arms: there resamples are too few to tell so small a p.
 """
 
 from collections import Counter
@@ -35,7 +33,6 @@ from awcl.report.headlines import Score, headlines
 from awcl.report.reading import Judgement
 
 ALPHA = 0.05
-FEWEST = 6  # patients that differ between resamples: 2^(1-5) is above ALPHA
 MIXED = "mixed"  # instead of a word for frames: seeds were judged on different ones
 NO_INTERVAL = "[too few patients]"
 FEW_PATIENTS = 30  # below about so many an interval over them is too narrow
@@ -63,18 +60,13 @@ class Estimate:
         return next(iter(self.each.values())).units
 
     @property
-    def varied(self) -> int:
-        """How many of the patients differ between resamples."""
-        return next(iter(self.each.values())).varied
-
-    @property
     def frames(self) -> int:
         return next(iter(self.each.values())).frames
 
     @property
     def ends(self) -> tuple[float, float] | tuple[None, None]:
         """The interval as far as it may be shown."""
-        return self.interval if self.varied >= FEWEST else (None, None)
+        return self.interval if self.units >= scores.FEWEST else (None, None)
 
     @property
     def told(self) -> str:
@@ -96,12 +88,12 @@ class Comparison:
     each: Mapping[int, float]
     p: float
     p_holm: float
-    varied: int
+    units: int
 
     @property
     def ends(self) -> tuple[float, float] | tuple[None, None]:
         """The interval as far as it may be shown."""
-        return (self.low, self.high) if self.varied >= FEWEST else (None, None)
+        return (self.low, self.high) if self.units >= scores.FEWEST else (None, None)
 
     @property
     def told(self) -> str:
@@ -117,7 +109,7 @@ class Comparison:
     def verdict(self) -> str:
         """'clearly better' or 'clearly worse', with a word where that is of one seed; or why it is
         not clear."""
-        if self.varied < FEWEST:
+        if self.units < scores.FEWEST:
             return "not clear: too few patients"
         if self.low <= ROUNDING and self.high >= -ROUNDING:
             return "not clear: the interval holds zero"
@@ -209,12 +201,12 @@ def by_domain(arm: Arm, score: Score) -> dict[tuple[str, str], Estimate]:
     return found
 
 
-def p_value(resampled: np.ndarray, varied: int) -> float:
+def p_value(resampled: np.ndarray, units: int) -> float:
     """Two-sided, of (RESAMPLES,) differences between which so many patients differ; 1 where all
     are zero."""
     number = len(resampled) + 1
     tails = ((resampled <= 0).sum() + 1) / number, ((resampled >= 0).sum() + 1) / number
-    return float(min(1.0, max(2 * min(tails), 2.0 ** (1 - varied))))
+    return float(min(1.0, max(2 * min(tails), 2.0 ** (1 - units))))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -240,8 +232,8 @@ def _comparison(by: Estimate, of: Estimate) -> Comparison:
     each = {seed: of.each[seed].value - by.each[seed].value for seed in of.each}
     resampled = np.mean([of.each[s].resampled - by.each[s].resampled for s in of.each], axis=0)
     low, high = scores.percentiles(resampled)
-    value, p = float(np.mean(list(each.values()))), p_value(resampled, of.varied)
-    return Comparison(of.score, of.arm, by.arm, value, low, high, each, p, p, of.varied)
+    value, p = float(np.mean(list(each.values()))), p_value(resampled, of.units)
+    return Comparison(of.score, of.arm, by.arm, value, low, high, each, p, p, of.units)
 
 
 def _tasks(arms: Sequence[Arm]) -> list[str]:

@@ -16,8 +16,6 @@ from awcl.errors import InputError
 from awcl.files import AnyPath
 from awcl.records import StudyFolder, TrialFolder
 
-NEEDED = ("frame_id", "patient", "audit_group")  # of predictions, for pairing and resampling
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -36,12 +34,6 @@ class Judgement:
         """`drawn.by_frame` of them, with a column for every domain. Raises InputError where they
         are missing, damaged, or of no frame."""
         table = read_predictions(self.folder)
-        lacking = [column for column in NEEDED if column not in table]
-        if lacking:
-            raise InputError(
-                f"{self.folder}/predictions.parquet: column {lacking[0]!r} is missing; remove the "
-                "folder, `awcl study evaluate` makes it anew"
-            )
         every = list(dict.fromkeys([*table.columns, *DOMAINS]))
         return drawn.by_frame(table.reindex(columns=every))
 

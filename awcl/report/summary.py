@@ -79,17 +79,15 @@ def cautions(stored: Stored, estimates: Estimates) -> Iterator[str]:
     """What these numbers cannot tell."""
     if any(len(of.each) == 1 for each in estimates.values() for of in each):
         yield "One seed: nothing is known of what another seed would give."
-    few: dict[str, tuple[int, int]] = {}
+    few: dict[str, int] = {}
     for score, each in estimates.items():
         if each and each[0].units < FEW_PATIENTS:
-            here = each[0].units, each[0].varied
-            few[score.task] = min(here, few.get(score.task, here), key=lambda pair: pair[1])
+            few[score.task] = min(each[0].units, few.get(score.task, each[0].units))
     if few:
-        told = ", ".join(f"{task} {units}, {varied}" for task, (units, varied) in few.items())
+        told = ", ".join(f"{task} {units}" for task, units in few.items())
         yield (
-            f"Few test patients: below about {FEW_PATIENTS} an interval is too narrow. Resamples "
-            "are stratified by class, and a patient who is alone in a class is in all of them "
-            f"(test patients, and how many differ between resamples: {told})."
+            f"Few test patients: below about {FEW_PATIENTS} an interval is too narrow "
+            f"(test patients: {told})."
         )
     if any(len(each) > 1 for each in estimates.values()):
         yield (

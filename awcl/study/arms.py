@@ -4,6 +4,7 @@ from collections import defaultdict
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from awcl.config import TrialConfig, parse, shown
@@ -32,7 +33,8 @@ def rows(folder: StudyFolder) -> list[list[str]]:
         for task in set.intersection(*map(set, judged)):
             value, low, high = mean_macro_f1([tables[task] for tables in judged])
             each = [f"{mean_macro_f1([tables[task]])[0]:.3f}" for tables in judged]
-            found.append([task, *values, f"{value:.3f} [{low:.3f}, {high:.3f}]", " ".join(each)])
+            ends = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""  # of one patient
+            found.append([task, *values, f"{value:.3f}{ends}", " ".join(each)])
     for task in {row[0] for row in found}:
         for row in folder.not_run:
             found.append([task, *(row[name] for name in names), f"not run: {row['reason']}", ""])

@@ -70,17 +70,20 @@ def _cells(trial: Standing, columns: list[str], arm: str | None) -> list[str]:
 
 
 def _main(trials: list[Standing], task: str) -> str:
-    """The score of a task that the table shows: the first that it yields with an interval."""
+    """The score of a task that the table shows: the first that it yields with an interval, or
+    of all where there is none (one patient)."""
     every = [
         name for t in trials for f in t.evaluations if f["name"] == task for name in f["metrics"]
     ]
-    return next((name for name in every if f"{name}/low" in every), "")
+    return next((name for name in every if f"{name}/low" in every), next(iter(every), ""))
 
 
 def _test(trial: Standing, task: str, score: str) -> str:
     found = {found["name"]: found["metrics"] for found in trial.evaluations}.get(task, {})
-    if f"{score}/low" not in found:
+    if score not in found:
         return "-"
+    if f"{score}/low" not in found:
+        return f"{found[score]:.3f}"
     value, low, high = (found[f"{score}{end}"] for end in ("", "/low", "/high"))
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 

@@ -39,16 +39,13 @@ def by_score(found: list[Difference]) -> dict[str, Difference]:
     return {row.score: row for row in found}
 
 
-def draws(units: np.ndarray, strata: dict[str, int]) -> list[list[str]]:
-    """Units drawn with return in each resample, stratum by stratum; nothing vectorised."""
-    drawn: list[list[str]] = [[] for _ in range(scores.RESAMPLES)]
-    rng = np.random.default_rng(0)
-    for stratum in sorted(set(strata.values())):
-        members = sorted(name for name in set(units) if strata[name] == stratum)
-        for of in drawn:
-            times = rng.multinomial(len(members), [1 / len(members)] * len(members))
-            of += [name for name, n in zip(members, times, strict=True) for _ in range(n)]
-    return drawn
+def draws(units: np.ndarray) -> list[list[str]]:
+    """Units drawn with return in each resample; nothing vectorised."""
+    names, rng = sorted(set(units)), np.random.default_rng(0)
+    every = [rng.multinomial(len(names), [1 / len(names)] * len(names))
+             for _ in range(scores.RESAMPLES)]  # fmt: skip
+    return [[name for name, n in zip(names, times, strict=True) for _ in range(n)]
+            for times in every]  # fmt: skip
 
 
 def test_differences_are_those_of_a_slow_bootstrap_of_whole_patients(monkeypatch):
@@ -63,12 +60,8 @@ def test_differences_are_those_of_a_slow_bootstrap_of_whole_patients(monkeypatch
         taken = of.iloc[rows]
         return metrics.f1_score(taken["truth"], taken["ridge"], average="macro", **options)
 
-    kinds = {
-        name: "abc".index(first["truth"][units == name].value_counts().sort_index().idxmax())
-        for name in units
-    }
     slow = []
-    for names in draws(units, kinds):
+    for names in draws(units):
         rows = [row for name in names for row in np.flatnonzero(units == name)]
         slow.append(macro_f1(second, rows) - macro_f1(first, rows))
     row, every = found["ridge/macro_f1"], range(len(first))
@@ -80,7 +73,7 @@ def test_differences_are_those_of_a_slow_bootstrap_of_whole_patients(monkeypatch
     known = first["frozen/dice"].notna().to_numpy()
     gains = (second["frozen/dice"] - first["frozen/dice"]).to_numpy()
     slow = []
-    for names in draws(units[known], dict.fromkeys(units, 0)):
+    for names in draws(units[known]):
         taken = [gain for name in names for gain in gains[known & (units == name)]]
         slow.append(np.mean(taken))
     row = found["frozen/dice"]
@@ -166,7 +159,15 @@ def test_results_of_other_frames_patients_or_truths_are_refused(change, what):
 
 
 def write(folder, task: str, seed: int, **about) -> None:
-    result = {"task": task, "name": task, "time": float(seed), "metrics": {}, "about": {}, **about}
+    result = {
+        "task": task,
+        "name": task,
+        "time": float(seed),
+        "metrics": {},
+        "about": {},
+        "settings": {},
+        **about,
+    }
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_evaluation(folder, result, table(seed, 0.5))
 
@@ -197,10 +198,31 @@ def test_each_is_compared_with_the_first_task_by_task(tmp_path):
 
 
 def test_other_frames_are_told_of_with_the_task_and_both_encoders(tmp_path):
-    one = {"planes": ({}, table(1, 0.5))}
-    other = {"planes": ({}, table(1, 0.5).iloc[2:])}
+    about = {"settings": {"quick": True, "name": "a", "pretrained": None}}
+    one = {"planes": (about, table(1, 0.5))}
+    other = {"planes": (about, table(1, 0.5).iloc[2:])}
     with pytest.raises(InputError, match="planes of a and b: the results are of different frames"):
         list(pairs({"a": one, "b": other}))
+
+
+def test_results_that_were_made_otherwise_are_refused():
+    quick, full = {"quick": True, "name": "a"}, {"quick": False, "name": "b"}
+    results = [{"planes": ({"settings": of}, table(1, 0.5))} for of in (quick, full)]
+    with pytest.raises(InputError, match="judged with quick True and False; judge both alike"):
+        list(pairs(dict(zip("ab", results, strict=True))))
+
+
+def test_classes_that_are_called_by_numbers_are_no_draws():
+    first = table(1, 0.5).rename(columns={"frozen/dice": "frozen/class/1/dice"})
+    first["frozen/class/2/dice"] = 1.0
+    found = by_score(differences(first, first))
+    assert {"frozen/class/1/dice", "frozen/class/2/dice"} < set(found)
+
+
+def test_few_patients_make_nothing_clear():
+    few = [of[of["patient"].isin(sorted(of["patient"].unique())[:4])]
+           for of in (table(1, 0.2), table(1, 1.0))]  # fmt: skip
+    assert not any(row.is_clear for row in differences(*few))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 cut off", None])

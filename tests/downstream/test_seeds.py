@@ -66,9 +66,13 @@ def test_the_order_of_rows_and_a_class_that_is_only_predicted_alter_nothing():
 
 
 def test_connected_patients_are_drawn_together():
-    one = predictions(0).assign(audit_group="all")
-    value, low, high = mean_macro_f1([one])
-    assert low == pytest.approx(value) and high == pytest.approx(value)
+    apart = predictions(0)
+    halves = apart["patient"].map(lambda name: str(int(name[1:]) % 2))
+    _, low, high = mean_macro_f1([apart.assign(audit_group=halves)])
+    ends = [macro(apart[halves == half]) for half in "01"]
+    assert [low, high] == pytest.approx(sorted(ends)), "one half, the other, or both"
+    _, low, high = mean_macro_f1([apart.assign(audit_group="all")])
+    assert np.isnan([low, high]).all(), "nothing is known of another group"
 
 
 def test_seeds_that_judged_other_frames_are_refused():

@@ -81,7 +81,7 @@ def test_intervals_resample_audit_groups_where_there_are_any(pack, taxonomy, tin
     pack.frames["audit_group"] = pack.frames["patient"].mask(pack.frames["split"] == "test", "one")
     result, _, _ = evaluate(tiny_encoder, tasks.settings("segmentation"), pack, taxonomy)
     found = result["metrics"]
-    assert found["dice/low"] == pytest.approx(found["dice"]) == pytest.approx(found["dice/high"])
+    assert "dice" in found and "dice/low" not in found, "nothing is known of another group"
 
 
 def test_heads_are_measured_in_their_planes_only(judged, masked_pack):

@@ -56,13 +56,32 @@ def test_a_result_of_other_weights_settings_or_frames_is_refused_and_stays(
     torch.manual_seed(1)
     others = [
         (Encoder("test_resnet", 32), planes(), tiny_pack, "weights"),
-        (tiny_encoder, planes(level="coarse"), tiny_pack, "settings"),
+        (
+            tiny_encoder,
+            planes(level="coarse"),
+            tiny_pack,
+            r"settings \(level 'auto', now 'coarse'\)",
+        ),
         (tiny_encoder, planes(), repack(operator=lambda frames: "x"), "frames"),
     ]
     for encoder, settings, pack, what in others:
         with pytest.raises(InputError, match=f"planes: holds a result of other {what}; give ano"):
             suite.judge(encoder, "mine", settings, pack, taxonomy, tmp_path)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("word", ["", ".", "..", "a/b", "../up"])
+def test_an_encoder_has_the_name_of_a_folder(word):
+    with pytest.raises(InputError, match="choose a NAME that a folder can have"):
+        suite.check_names(["fine", word])
+
+
+@pytest.mark.parametrize("task", ["planes", "segmentation"])
+def test_an_encoder_that_has_diverged_is_not_judged(masked_pack, taxonomy, task):
+    encoder = Encoder("test_resnet", 32)
+    next(encoder.parameters()).data.fill_(float("nan"))
+    with pytest.raises(InputError, match="not finite; its training has diverged"):
+        suite.judge(encoder, "nan", tasks.settings(task), masked_pack, taxonomy)
 
 
 def test_without_a_folder_nothing_is_written(tiny_pack, taxonomy, tiny_encoder, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_study import CLASSES, predictions
+from made_study import predictions
 from sklearn.metrics import f1_score
 
 from awcl.downstream import scores
@@ -28,12 +28,7 @@ def slow_resamples(tables: list[pd.DataFrame], number: int) -> np.ndarray:
     """(number, tables) macro-F1 in the first resamples, patient by patient."""
     first = tables[0]
     patients = sorted(first["patient"].unique())
-    strata = []
-    for patient in patients:
-        truth = first["truth"][first["patient"] == patient]
-        counts = [(truth == name).sum() for name in sorted(first["truth"].unique())]
-        strata.append(int(np.argmax(counts)))
-    times = scores.draws(np.array(strata))[:number].astype(int)
+    times = scores.draws(np.zeros(len(patients)))[:number].astype(int)
     values = np.zeros((number, len(tables)))
     for at, row in enumerate(times):
         chosen = [patient for patient, count in zip(patients, row, strict=True)
@@ -51,7 +46,7 @@ def test_an_arm_is_the_mean_of_its_seeds_and_of_their_resamples(ratios):
     simclr = next(of for of in each if of.arm.is_simclr)
     tables = [predictions(0.3, seed) for seed in (0, 1)]
     assert simclr.value == pytest.approx(np.mean([slow_macro_f1(table) for table in tables]))
-    assert (simclr.frames, simclr.units, simclr.varied) == (72, 12, 12)
+    assert (simclr.frames, simclr.units) == (72, 12)
     slow = slow_resamples(tables, 5)
     fast = np.stack([drawn.resampled[:5] for drawn in simclr.each.values()], axis=1)
     np.testing.assert_allclose(fast, slow, atol=1e-12)
@@ -145,7 +140,7 @@ def clear(ratios) -> Comparison:
     [each] = found(ratios)[0].values()
     made = next(c for c in comparing.against_simclr(each) if c.arm.name == "ratio 1, fine")
     return replace(
-        made, value=0.1, low=0.05, high=0.15, each={0: 0.1, 1: 0.1}, p_holm=0.01, varied=30
+        made, value=0.1, low=0.05, high=0.15, each={0: 0.1, 1: 0.1}, p_holm=0.01, units=30
     )
 
 
@@ -157,7 +152,7 @@ def test_clear_needs_interval_seeds_holm_and_patients(clear):
         ({"each": {0: 0.2, 1: -0.01}}, "not clear: seeds disagree"),
         ({"each": {0: 0.2, 1: 0.0}}, "not clear: seeds disagree"),
         ({"p_holm": 0.06}, "not clear: p is 0.06 by Holm"),
-        ({"varied": 5}, "not clear: too few patients"),
+        ({"units": 5}, "not clear: too few patients"),
     ):
         changed = replace(clear, **change)
         assert changed.verdict == why and not changed.is_clear
@@ -167,13 +162,11 @@ def test_a_verdict_on_one_seed_says_so(clear):
     assert replace(clear, each={0: 0.1}).verdict == "clearly better on one seed"
 
 
-def test_patients_alone_in_their_class_are_not_counted_as_resampled(making):
-    table = predictions(0.5, 0, patients=4)
-    table["truth"] = CLASSES[[0, 0, 1, 2]].repeat(6)
+def test_of_few_patients_no_interval_is_told(making):
     made = making()
-    made.add(table=table)
+    made.add(table=predictions(0.5, 0, patients=4))
     [[estimate]] = found(made)[0].values()
-    assert (estimate.units, estimate.varied) == (4, 2)
+    assert estimate.units == 4
     assert estimate.told == "[too few patients]"
 
 

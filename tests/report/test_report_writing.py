@@ -184,7 +184,7 @@ def test_damaged_predictions_are_one_line_and_the_old_report_stays(ratios):
     with pytest.raises(InputError, match=r"predictions\.parquet: cannot be read"):
         write(ratios.folder)
     pd.DataFrame({"truth": ["4CH"]}).to_parquet(file)
-    with pytest.raises(InputError, match="column 'frame_id' is missing; remove the folder"):
+    with pytest.raises(InputError, match="lacks column 'frame_id'; remove the folder"):
         write(ratios.folder)
     assert ratios.folder.report.read_bytes() == before
 

@@ -151,11 +151,12 @@ class Task:
         n = len(home.classes)
         truth = np.concatenate([home.truth, n + away.truth])
         units = np.concatenate([home.units, away.units])
+        strata = np.isin(units, away.units)  # as many units of each side as it has
         for name in predicted["shift"]:
             both = [predicted["in_domain"][name], n + predicted["shift"][name]]
             classes = np.concatenate(both)
             point = scores.confusions(truth, classes, 2 * n)
-            resampled = scores.resample(truth, classes, units, 2 * n)
+            resampled = scores.resample(truth, classes, units, 2 * n, strata)
             for score, of in scores.MAIN.items():
 
                 def drop(counts, of=of):

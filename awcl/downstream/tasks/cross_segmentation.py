@@ -170,6 +170,4 @@ class Task:
             means[f"drop/{name}"] = means[f"in_domain/{name}"] - means[f"shift/{name}"]
         for name, value in means.items():
             low, high = scores.percentiles(drawn[name])
-            yield f"{prefix}/{name}", float(value)
-            yield f"{prefix}/{name}/low", low
-            yield f"{prefix}/{name}/high", high
+            yield from scores.interval(f"{prefix}/{name}", float(value), (low, high))

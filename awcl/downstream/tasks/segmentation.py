@@ -81,10 +81,8 @@ def with_intervals(
     """The mean over frames of each column and the ends of its interval."""
     resampled = overlap.resampled_means(table.to_numpy(float), units)
     for name, drawn in zip(table, resampled.T, strict=True):
-        low, high = scores.percentiles(drawn)
-        yield prefix + name, float(table[name].mean())
-        yield f"{prefix}{name}/low", low
-        yield f"{prefix}{name}/high", high
+        ends = scores.percentiles(drawn)
+        yield from scores.interval(prefix + name, float(table[name].mean()), ends)
 
 
 def head_planes(frames: pd.DataFrame, taxonomy: Taxonomy) -> np.ndarray:
