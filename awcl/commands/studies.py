@@ -74,6 +74,7 @@ def _carried_out(work: Callable, plan: Any, tracker: Any, stages: Any) -> str:
         stages.begin("report")
         if _reported(plan.folder):
             tracker.report()
+        stages.end()
     return failed
 
 

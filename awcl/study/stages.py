@@ -43,6 +43,10 @@ class Stages:
         if line:
             print(f"{name}: {line}", flush=True)
 
+    def end(self) -> None:
+        """The stage is over, and none follows."""
+        self._leave()
+
     @contextmanager
     def stored(self, folder: StudyFolder) -> Iterator[None]:
         """Adds the run to the study's timings, however the block ends."""
