@@ -678,7 +678,7 @@ def test_a_run_that_was_trained_on_other_frames_is_told_of(awcl, frames, packs, 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_judged(awcl, frames, packs):
     given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *flags())
-    refused(awcl(*given, "--out", "/proc/results"), "--out /proc/results: ")
+    refused(awcl(*given, "--task", "planes", "--out", "/proc/results"), "--out /proc/results: ")
     refused(awcl("evaluate", "../up=random", *given[2:]), "choose a NAME that a folder can have")
 
 
@@ -742,7 +742,8 @@ def ended(own: Own, judged: bool) -> None:
     for evaluation in own.plan.missing_evaluations() if judged else ():
         result = {"name": "planes", "epoch": 1, "metrics": {}}
         settings = {"settings": evaluation.settings.model_dump(mode="json")}
-        write_evaluation(evaluation.folder, {**result, **settings}, pd.DataFrame({"a": [1]}))
+        frames = pd.DataFrame({"frame_id": ["f"], "patient": ["p"], "audit_group": [None]})
+        write_evaluation(evaluation.folder, {**result, **settings}, frames)
 
 
 def test_nothing_to_evaluate_is_said_before_ray_is_there(awcl, own, tmp_path, monkeypatch):
@@ -757,7 +758,7 @@ def test_nothing_to_evaluate_is_said_before_ray_is_there(awcl, own, tmp_path, mo
     told = awcl("study", "evaluate", *own.given)
     assert told.code == 0 and told.err == ""
     assert "nothing to evaluate: every task has judged every trial that has ended\n" in told.out
-    assert not (tmp_path / "results" / "mlflow.db").exists()
+    assert (tmp_path / "results" / "own" / "report.html").is_file()
 
 
 def test_an_evaluation_that_fails_is_told_after_the_table(awcl, own, monkeypatch):

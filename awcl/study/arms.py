@@ -56,7 +56,7 @@ def columns(definition: dict[str, Any]) -> list[str]:
 def cells(names: list[str], config: TrialConfig, key: str, arm: str | None) -> list[str]:
     """What a trial has in these columns."""
     values = {**shown(config), "trial": key, "arm": arm or "-"}
-    return [str(values[name]) for name in names]
+    return [str(values.get(name, "-")) for name in names]  # a method may lack another's setting
 
 
 def heads(names: list[str]) -> list[str]:
