@@ -53,7 +53,7 @@ def _star(row: "Difference") -> str:
 CLEAR = (
     "n patients; * clear of zero: the interval over resamples of patients, 6 or more, holds no "
     "zero.\nBelow about 30 it is too narrow. This is one pair: an arm of a study needs one sign in "
-    "every seed, too."
+    "every\nseed, too."
 )
 
 
