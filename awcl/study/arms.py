@@ -52,9 +52,9 @@ def columns(definition: dict[str, Any]) -> list[str]:
 
 
 def cells(names: list[str], config: TrialConfig, key: str, arm: str | None) -> list[str]:
-    """What a trial has in these columns."""
+    """What a trial has in these columns; '-' for a field that it does not have."""
     values = {**shown(config), "trial": key, "arm": arm or "-"}
-    return [str(values[name]) for name in names]
+    return [str(values.get(name, "-")) for name in names]
 
 
 def heads(names: list[str]) -> list[str]:

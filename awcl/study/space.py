@@ -226,7 +226,7 @@ def not_run(study: Study) -> list[dict[str, str]]:
         config = configuration(study, point, study.seeds[0])
         if not warm.is_known(config.model.init):
             values = {**shown(config), **({ARM: point[ARM]} if ARM in point else {})}
-            row = {name: str(values[name]) for name in varied(study)}
+            row = {name: str(values.get(name, "-")) for name in varied(study)}
             rows.append({**row, "reason": "weights not at hand"})
     return [row for at, row in enumerate(rows) if row not in rows[:at]]
 

@@ -63,7 +63,7 @@ def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | Non
     config = shown(parse(TrialConfig, about["config"], trial.key))
     arm = study.arm_of.get(trial.key)
     named = {"arm": arm} if arm else {}
-    varied = [f"{axis.rpartition('.')[2]}={config[axis]}" for axis in definition["axes"]]
+    varied = [f"{axis.rpartition('.')[2]}={config.get(axis, '-')}" for axis in definition["axes"]]
     tags = {
         "awcl.study": definition["name"],
         "awcl.data": about["pack"],
