@@ -31,6 +31,8 @@ class Settings(TaskSettings):
     """Of the training patients whose masks are used: the same nested lists as the few labels'."""
     draw: int = Field(0, ge=0)
     """Which list of patients, where `share` is below 1."""
+    steps: int | None = Field(None, ge=1, exclude_if=lambda steps: steps is None)
+    """Of training a decoder; None: 160 in quick form, 300 in the full suite."""
 
 
 class Task:
@@ -48,7 +50,7 @@ class Task:
         self.train, self.test = self.masks.split("train"), self.masks.split("test")
         check_classes(self.masks, self.train, self.test)
         self.modes = ("frozen",) if settings.quick else ("frozen", "finetuned")
-        self.recipe = QUICK if settings.quick else FULL
+        self.recipe = (QUICK if settings.quick else FULL).of(settings.steps)
         self.is_head_plane = head_planes(self.masks.frames, taxonomy)
         self.about: dict[str, Any] = about_masks(self.masks)
         if settings.share < 1:
