@@ -13,7 +13,7 @@ the luck of batches. Batch and sampler are therefore axes too, with one value ea
 For two cores RATIOS has the ends of the curve and one point between: 15 trials. A study may grow:
 put ALL_RATIOS in its place, or a further batch or sampler, and run it again; what is done stays.
 
-Expected: about 30 minutes on 2 cores. Not measured yet.
+Expected: about 25 minutes on 2 cores. Not measured yet.
 """
 
 from awcl.study.space import Study

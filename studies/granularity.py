@@ -15,7 +15,7 @@ three things, none of which is the level that an arm was trained at:
 Setting and home are those of studies/paper.py. On images whose labels know one level only, such as
 the African ones, fine and coarse can hardly differ.
 
-Expected: about 25 minutes on 2 cores for 12 trials. Not measured yet.
+Expected: about 20 minutes on 2 cores for 12 trials. Not measured yet.
 """
 
 from awcl.study.space import Study

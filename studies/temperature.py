@@ -10,8 +10,7 @@ differ between SimCLR and AWCL, and between batches. The paper's own is 0.5, at 
 The number of steps falls as the batch grows, at the same number of epochs and the same learning
 rate: between batches it is epochs that are equal. Setting and home are those of studies/paper.py.
 
-Expected: an hour and a half on 2 cores for 48 trials, of which --smoke tries four. Not measured
-yet.
+Expected: about an hour on 2 cores for 48 trials. Not measured yet.
 """
 
 from awcl.study.space import Study

@@ -8,7 +8,7 @@ held out of train; then the decoder is trained anew on all of train.
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ class Recipe:
 
     steps: int
     rates: tuple[float, ...]
+
+    def of(self, steps: int | None) -> "Recipe":
+        """With another number of steps; None: as it is."""
+        return self if steps is None else replace(self, steps=steps)
 
 
 QUICK = Recipe(steps=160, rates=(3e-3,))

@@ -54,9 +54,9 @@ def columns(definition: dict[str, Any]) -> list[str]:
 
 
 def cells(names: list[str], config: TrialConfig, key: str, arm: str | None) -> list[str]:
-    """What a trial has in these columns."""
+    """What a trial has in these columns; '-' for a field that it does not have."""
     values = {**shown(config), "trial": key, "arm": arm or "-"}
-    return [str(values.get(name, "-")) for name in names]  # a method may lack another's setting
+    return [str(values.get(name, "-")) for name in names]
 
 
 def heads(names: list[str]) -> list[str]:

@@ -11,11 +11,13 @@ import pandas as pd
 from awcl import hashing
 from awcl.config import flat, with_values
 from awcl.data.table import DOMAINS, FrameTable
+from awcl.downstream.tasks import settings
 from awcl.study.sampling import Range
 from awcl.study.space import Study
 
 POINTS = 4
 FRAMES = {"train": 200, "val": 100, "test": 100}
+STEPS = 40  # of a decoder
 LIMITS = {
     "pretrain.epochs": 2,
     "pretrain.batch": 16,  # of as many frames as `pretrain_where` leaves of 200
@@ -37,7 +39,7 @@ def smaller(study: Study) -> Study:
     data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0}
     data |= {"proposed": [], "confirmed": []}
     data["base"] = with_values(study.base, _limited(flat(study.base)), "--smoke").model_dump()
-    data["tasks"] = [{**task, "quick": True} for task in data["tasks"]]
+    data["tasks"] = [_quick(task) for task in data["tasks"]]
     data["arms"] = {name: _limited(values) for name, values in data["arms"].items()}
     data["axes"] = {name: _limit_axis(name, axis) for name, axis in study.axes.items()}
     for part in ("phantom", "early_stopping"):
@@ -63,6 +65,11 @@ def _thin_out(data: dict[str, Any]) -> None:
             data["arms"] = {arm: values[arm] for arm in kept}
         else:
             data["axes"][name] = kept
+
+
+def _quick(task: dict[str, Any]) -> dict[str, Any]:
+    steps = {"steps": STEPS} if "steps" in type(settings(task)).model_fields else {}
+    return {**task, "quick": True, **steps}
 
 
 def _limited(values: dict[str, Any], part: str = "") -> dict[str, Any]:

@@ -53,6 +53,16 @@ def pack(masked_pack) -> FramePack:
     return FramePack(masked_pack.folder)
 
 
+@pytest.mark.parametrize("task", ["segmentation", "cross_segmentation"])
+def test_steps_are_a_setting_that_says_nothing_where_it_is_not_given(task, masked_pack, taxonomy):
+    """Else what studies have stored would be judged anew."""
+    plain, given = tasks.settings(task), tasks.settings({"task": task, "steps": 7})
+    assert "steps" not in plain.model_dump(mode="json")
+    assert tasks.settings(given.model_dump(mode="json")) == given
+    assert tasks.build(plain, masked_pack, taxonomy).recipe == SHORT
+    assert tasks.build(given, masked_pack, taxonomy).recipe == Recipe(steps=7, rates=SHORT.rates)
+
+
 def test_predictions_are_one_row_a_test_frame_with_its_scores(judged, masked_pack):
     _, predictions, _ = judged
     frames = masked_pack.frames

@@ -62,7 +62,7 @@ def test_it_is_a_study_of_its_own_with_one_seed_two_epochs_and_quick_tasks():
         confirm=1,
         early_stopping=EarlyStopping(grace=6, reduction=2),
         phantom=Phantom(scans=500, seconds=9),
-        tasks=[{"task": "planes", "quick": False}, "segmentation"],
+        tasks=[{"task": "planes", "quick": False}, "segmentation", "cross_planes"],
     )
     found = smaller(made)
     assert (found.name, found.seeds, found.confirm) == ("s-smoke", [3], 0)
@@ -71,6 +71,7 @@ def test_it_is_a_study_of_its_own_with_one_seed_two_epochs_and_quick_tasks():
     assert found.early_stopping == EarlyStopping(grace=1, reduction=2)
     assert (found.phantom.scans, found.phantom.seconds) == (60, 2)
     assert all(task["quick"] for task in found.tasks)
+    assert [task.get("steps") for task in found.tasks] == [40, 40, None]
     assert smaller(made) == found
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from awcl.config import Where
 from awcl.data.pack import FramePack
@@ -36,6 +37,8 @@ class Settings(TaskSettings):
     task: Literal["cross_segmentation"] = "cross_segmentation"
     where: Where = {}
     """Frames that take part; of them those that have a mask."""
+    steps: int | None = Field(None, ge=1, exclude_if=lambda steps: steps is None)
+    """Of training a decoder; None: 160 in quick form, 300 in the full suite."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Task:
                 + "".join(f"; {reason}" for reason in reasons)
             )
         self.modes = ("frozen",) if settings.quick else ("frozen", "finetuned")
-        self.recipe = QUICK if settings.quick else FULL
+        self.recipe = (QUICK if settings.quick else FULL).of(settings.steps)
         self.is_head_plane = head_planes(self.masks.frames, taxonomy)
         self.predictions = pd.DataFrame()
         self.figures: dict[str, Figure] = {}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from awcl.config import Where
 from awcl.data.pack import FramePack
@@ -24,6 +25,8 @@ class Settings(TaskSettings):
     task: Literal["segmentation"] = "segmentation"
     where: Where = {}
     """Frames that take part, e.g. {"source": "hc18"}; of them those that have a mask."""
+    steps: int | None = Field(None, ge=1, exclude_if=lambda steps: steps is None)
+    """Of training a decoder; None: 160 in quick form, 300 in the full suite."""
 
 
 class Task:
@@ -40,7 +43,7 @@ class Task:
         self.train, self.test = self.masks.split("train"), self.masks.split("test")
         check_classes(self.masks, self.train, self.test)
         self.modes = ("frozen",) if settings.quick else ("frozen", "finetuned")
-        self.recipe = QUICK if settings.quick else FULL
+        self.recipe = (QUICK if settings.quick else FULL).of(settings.steps)
         self.is_head_plane = head_planes(self.masks.frames, taxonomy)
         self.about: dict[str, Any] = about_masks(self.masks)
         trained = self.masks.frames.iloc[self.train]
