@@ -834,7 +834,7 @@ def test_a_sync_that_reaches_no_mlflow_says_so_and_is_no_success(awcl, tmp_path)
 @pytest.mark.parametrize(
     "command",
     ["frames", "phantom", "audit", "pack", "pretrain", "evaluate", "embed", "export"]
-    + [f"study {action}" for action in ("run", "status", "evaluate", "propose", "sync")],
+    + [f"study {action}" for action in ("run", "status", "evaluate", "report", "propose", "sync")],
 )
 def test_every_command_has_help_with_an_example(awcl, command):
     told = awcl(*command.split(), "--help")

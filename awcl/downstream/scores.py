@@ -130,19 +130,19 @@ def draws(strata: np.ndarray) -> np.ndarray:
     strata: (units,). nan where a unit is alone in its stratum, since nothing is known of others
     there. The same strata give the same draws. Not to be written to.
     """
-    return _draws(tuple(strata.tolist()))
+    return _draws(tuple(strata.tolist()), RESAMPLES)
 
 
 @lru_cache(maxsize=4)
-def _draws(strata: tuple) -> np.ndarray:
+def _draws(strata: tuple, resamples: int) -> np.ndarray:
     """Kept for the arms of a comparison, which are all drawn alike: it takes most of the time."""
     of_unit = np.array(strata)
-    times = np.zeros((RESAMPLES, len(strata)))
+    times = np.zeros((resamples, len(strata)))
     rng = np.random.default_rng(0)
     for stratum in np.unique(of_unit):
         members = np.flatnonzero(of_unit == stratum)
         even = np.full(len(members), 1 / len(members))
-        drawn = rng.multinomial(len(members), even, size=RESAMPLES)
+        drawn = rng.multinomial(len(members), even, size=resamples)
         times[:, members] = drawn if len(members) > 1 else np.nan
     times.flags.writeable = False
     return times

@@ -48,7 +48,7 @@ def conditions(stored: Stored, estimates: Estimates) -> Iterator[str]:
             of_task.setdefault(score.task, []).append(each[0])
     for settings in stored.tasks:
         name = settings.get("name") or settings["task"]
-        parts = [f"frames where {_where(settings.get('where', {}))}"]
+        parts = [_where(settings.get("where", {}))]
         sizes = sorted({(of.units, of.frames) for of in of_task.get(name, [])})
         parts += [f"{frames:,} test frames of {units} patients" for units, frames in sizes]
         for result in _some_results(stored, name):
@@ -88,4 +88,4 @@ def _axis(values: Any) -> str:
 
 def _where(where: Mapping[str, list[str]]) -> str:
     told = [f"{column} is {' or '.join(values)}" for column, values in where.items()]
-    return ", ".join(told) or "all frames"
+    return f"frames where {', '.join(told)}" if told else "all frames"

@@ -204,6 +204,7 @@ def by_domain(arm: Arm, score: Score) -> dict[tuple[str, str], Estimate]:
 def p_value(resampled: np.ndarray, units: int) -> float:
     """Two-sided, of (RESAMPLES,) differences between which so many patients differ; 1 where all
     are zero."""
+    resampled = resampled[~np.isnan(resampled)]  # draws that hold no frame of a score
     number = len(resampled) + 1
     tails = ((resampled <= 0).sum() + 1) / number, ((resampled >= 0).sum() + 1) / number
     return float(min(1.0, max(2 * min(tails), 2.0 ** (1 - units))))

@@ -5,7 +5,9 @@ import io
 import pytest
 from made_study import predictions
 from PIL import Image
+from sklearn.metrics import f1_score
 
+from awcl.files import read_json, write_json
 from awcl.report import interactive, plots, printed
 from awcl.report.charts import Forest, points
 from awcl.report.reading import read
@@ -76,6 +78,28 @@ def test_early_stopping_shows_rungs_and_who_was_stopped(making):
     assert (list(cross.x), cross.y[0]) == ([1], pytest.approx(0.12))
     drawn = interactive.figure(chart)
     assert any("low &lt;proxy&gt;" in text for trace in drawn["data"] for text in trace["text"])
+
+
+def test_few_label_curves_run_over_the_shares_of_patients(making):
+    made = making(axes={"anatomy.ratio": [0, 1]})
+    for ratio, right in ((0, 0.3), (1, 0.9)):
+        table = predictions(right, 0)
+        for share in ("0.05", "0.25", "1"):
+            for draw in (0, 1):
+                table[f"transfer/{share}/{draw}/ridge"] = predictions(right, draw)["ridge"]
+        table = table.drop(columns="ridge")
+        trial = made.add(table=table, anatomy__ratio=ratio)
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
+    found = find(read(made.folder))
+    [chart] = plots.few_labels(found.estimates)
+    assert lines(chart) == {"ratio 1": [5, 25, 100], "ratio 0, SimCLR": [5, 25, 100]}
+    assert list(chart.ticks.values()) == ["5 %", "25 %", "100 %"] and chart.is_log
+    best = next(line for line in chart.lines if line.name == "ratio 1")
+    each = [predictions(0.9, draw) for draw in (0, 1)]
+    scores = [f1_score(t["truth"], t["ridge"], average="macro") for t in each]
+    assert best.y[0] == pytest.approx(sum(scores) / 2)
+    assert not list(plots.forests(found.estimates, found.to_simclr))
 
 
 def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):

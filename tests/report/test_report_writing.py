@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -11,7 +12,9 @@ from made_study import DOT, predictions
 
 from awcl import __main__ as program
 from awcl.errors import InputError
+from awcl.files import read_json, write_json
 from awcl.records import StudyFolder
+from awcl.report.page import _json
 from awcl.report.writing import write
 
 NASTY = '"><script>alert(1)</script>&<img src=x onerror=alert(2)>'
@@ -75,6 +78,12 @@ def test_names_from_data_are_text_and_no_markup(making):
     assert shown.text.count(NASTY) > 5
     tags = [tag for tag, _ in shown.found]
     assert tags.count("script") == 3 and tags.count("img") == 1
+
+
+def test_figures_as_data_end_no_script_and_stay_what_they_are():
+    data = {"a": "</script><b>&", "n": [1.5, None]}
+    text = str(_json(data))
+    assert not set("<>&") & set(text) and json.loads(text) == data
 
 
 def test_tables_hold_the_numbers_in_full(ratios):
@@ -161,6 +170,28 @@ def test_frames_are_counted_and_leaks_are_told(ratios):
         "patients": "1",
     }  # fmt: skip
     assert "pat-" not in shown.text  # no patient is named
+
+
+def test_conditions_and_how_to_run_it_again_are_told(making):
+    tasks = [{"task": "planes", "name": "planes-C", "where": {"machine": ["C"]}}]
+    made = making(
+        tasks=tasks, seeds=[3], axes={"pretrain.lr": {"low": 0.1, "high": 1, "log": True}}
+    )
+    trial = made.add(3, 0.5, tasks=("planes-C",), pretrain__lr=0.5)
+    trial.append_start({"time": 1.0, "launch": "l", "places": 1, "code": "0.1.0+abc"})
+    file = next(trial.path.glob("eval/*/EVAL.json"))
+    result = read_json(file)
+    result["about"] = {"level": "fine", "classes": ["4CH", "HCP"]}
+    result["metrics"]["target_domain_seen"] = 0.0
+    write_json(file, result)
+    text = page(made.folder).text
+    assert (
+        "planes-C: frames where machine is C; 72 test frames of 12 patients; level fine; "
+        "2 classes: 4CH, HCP; target domain not seen in pre-training." in text
+    )
+    assert "awcl study run demo --frames FRAMES.parquet --storage STORAGE" in text
+    for fact in ("0.1.0+abc", "p1 (224 px)", "0.1 to 1, in logarithms"):
+        assert fact in text
 
 
 def test_it_works_in_an_object_store(making, bucket):
