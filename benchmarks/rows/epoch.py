@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from awcl.config import RunConfig, TrialConfig, with_values
 from awcl.data.pack import FramePack
-from awcl.pretrain.loop import Session
+from awcl.pretrain.loop import Session, initial_encoder
 from awcl.taxonomy import Taxonomy
 from benchmarks import material, published
 from benchmarks.harness import Row, Run, has_peer, rate, spread, threads, without_peer
@@ -88,7 +88,9 @@ def ours(pack: FramePack, size: int, batch: int, backbone: str) -> Session:
 
 def bare(session: Session, steps: int, batch: int, size: int) -> Callable[[], None]:
     """Forward and backward of the session's kind of network on random views."""
-    net = session.method.modules().to(memory_format=torch.channels_last)
+    net = session.method.modules(initial_encoder(session.config)).to(
+        memory_format=torch.channels_last
+    )
     x = torch.randint(0, 256, (2 * batch, 1, size, size), dtype=torch.uint8)
     x = x.contiguous(memory_format=torch.channels_last)
 

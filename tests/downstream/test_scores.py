@@ -218,16 +218,6 @@ def test_resamples_without_a_class_do_not_count_for_a_score_of_that_class():
     assert scores.intervals(truth, truth, units, 2, score)["of_1"] == (1, 1)
 
 
-def test_varied_are_the_units_that_differ_between_resamples():
-    """Units a and b are mostly of class 0, c alone of class 1, d and e of class 2."""
-    truth, units = np.array([0, 0, 0, 1, 2, 2]), np.array(list("aabcde"))
-    found = scores.varied(truth, units, 3)
-    counts = scores.resample(truth, truth, units, 3).sum((1, 2))
-    times = scores.draws(np.array([0, 0, 1, 2, 2]))
-    assert found == (times.std(0) > 0).sum() == 4
-    assert counts.std() > 0 and scores.varied(truth[:3], np.array(list("aaa")), 3) == 0
-
-
 def test_draws_are_the_same_each_time_and_cannot_be_changed():
     strata = np.array([0, 0, 1, 1, 1])
     first = scores.draws(strata).copy()
