@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from awcl.downstream import scores
+from awcl.downstream import drawn, scores
 
 
 def mean_macro_f1(predictions: Sequence[pd.DataFrame]) -> tuple[float, float, float]:
@@ -16,17 +16,9 @@ def mean_macro_f1(predictions: Sequence[pd.DataFrame]) -> tuple[float, float, fl
     what patients add to the uncertainty and not what seeds do: their values are shown beside it.
     Raises ValueError where the frames differ.
     """
-    means, resampled = [], []
-    first = predictions[0].sort_values("frame_id")
-    classes, truth = np.unique(first["truth"].to_numpy(str), return_inverse=True)
-    units = scores.units_of(first)
-    for table in predictions:
-        table = table.sort_values("frame_id")
-        if not np.array_equal(table["frame_id"], first["frame_id"]):
-            raise ValueError("predictions are of different frames")
-        every = np.union1d(classes, table["ridge"].to_numpy(str))
-        places = np.searchsorted(every, classes)[truth]
-        predicted = np.searchsorted(every, table["ridge"].to_numpy(str))
-        means.append(scores.macro_f1(scores.confusions(places, predicted, len(every))))
-        resampled.append(scores.macro_f1(scores.resample(places, predicted, units, len(every))))
-    return float(np.mean(means)), *scores.percentiles(np.mean(resampled, axis=0))
+    tables = [drawn.by_frame(table) for table in predictions]
+    if not all(table.index.equals(tables[0].index) for table in tables):
+        raise ValueError("predictions are of different frames")
+    each = [drawn.draw(table, ["ridge"]) for table in tables]
+    ends = scores.percentiles(np.mean([of.resampled for of in each], axis=0))
+    return float(np.mean([of.value for of in each])), *ends

@@ -50,11 +50,11 @@ class Task:
 
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
         self.settings, self.pack, self.taxonomy = settings, pack, taxonomy
-        self.masks = MaskedFrames(pack, rows_where(pack.frames, settings.where))
+        rows = rows_where(pack.frames, settings.where)
+        self.masks = MaskedFrames(pack, rows)
         check_splits(self.masks)
         self.train, self.test = self.masks.split("train"), self.masks.split("test")
         check_classes(self.masks, self.train, self.test)
-        rows = rows_where(pack.frames, settings.where)
         self.pool = rows[(pack.frames["split"].iloc[rows] == "train").to_numpy()]
         known = settings.pretrained
         self.used = None if known is None else known.labelled(pack, taxonomy)
