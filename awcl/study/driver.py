@@ -11,6 +11,7 @@ import ray
 import ray.train
 from ray import tune
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
@@ -34,7 +35,7 @@ def drive(space: dict[str, Job]) -> None:
     per_worker = {"CPU": resources["cpus"]}
     if resources["gpus"]:
         per_worker["GPU"] = resources["gpus"]
-    trainer = TorchTrainer(
+    trainer = Trainer(
         _train,
         train_loop_config=job,
         scaling_config=ray.train.ScalingConfig(
@@ -59,6 +60,19 @@ def drive(space: dict[str, Job]) -> None:
         epoch = max((row["epoch"] for row in folder.history()), default=0)
         folder.write_done("failed", epoch=epoch, reason=_last_words(error))
     tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+class Trainer(TorchTrainer):
+    """Ray Train without its cleaner of placement groups; `awcl.study.freeing` does its work.
+
+    The cleaner asks whichever Ray on the machine started last whether the run's controller lives.
+    Beside another Ray the answer is that nobody knows it, and the cleaner takes the cores of a
+    trial that is running.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        return [one for one in callbacks if not isinstance(one, PlacementGroupCleanerCallback)]
 
 
 class NoSecondTry(ray.train.UserCallback):

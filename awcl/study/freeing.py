@@ -19,10 +19,10 @@ def freed_places() -> Iterator[None]:
     """Removes, as long as this lasts, each placement group of this job whose creator is dead.
 
     A trial that is stopped is killed, and the placement group of its workers outlives Train's
-    controller that made it: Ray removes it with the whole job only. Train's own cleaner asks
-    Ray's dashboard about the controller, and dies of an answer that is late or, beside another
-    Ray on the machine, of another cluster's; the study would then wait for ever for cores that
-    nobody uses. This asks the cluster's own table, which says of each group who made it.
+    controller that made it: Ray removes it with the whole job only, and the study would wait for
+    ever for cores that nobody uses. Train's own cleaner is left out (`awcl.study.driver.Trainer`):
+    it asks a dashboard, which may be late or another cluster's. This asks the cluster's own table,
+    which says of each group who made it.
     """
     ended = threading.Event()
 

@@ -95,7 +95,7 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
 ):
     """A decision of an earlier run stands: its rung holds a value that no proxy can reach.
 
-    Another Ray runs on the machine meanwhile: with it, Train's own clean-up loses its way.
+    Another Ray runs on the machine meanwhile, whose dashboard knows nothing of this trial.
     """
     study = tiny_study.model_copy(
         update={"early_stopping": EarlyStopping(grace=1, reduction=2), "seeds": [3]}
@@ -128,7 +128,7 @@ def another_ray():
     """Somebody else's Ray on this machine."""
     code = (
         "import ray, sys; "
-        "ray.init(address='local', include_dashboard=False, num_cpus=1, logging_level='ERROR'); "
+        "ray.init(address='local', num_cpus=1, logging_level='ERROR'); "
         "print('up', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
