@@ -25,7 +25,7 @@ def ray_session(stages: Stages) -> Iterator[None]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables; ours says more in fewer lines
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # else Ctrl-C ends `fit` like success
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    # A trial is 6 processes, most of them idle; else the raylet warns of them on small machines.
+    # A trial is 5 processes, most of them idle; else the raylet warns of them on small machines.
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
     if ray.is_initialized():
         yield

@@ -11,6 +11,7 @@ import ray
 import ray.train
 from ray import tune
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -63,16 +64,17 @@ def drive(space: dict[str, Job]) -> None:
 
 
 class Trainer(TorchTrainer):
-    """Ray Train without its cleaner of placement groups; `awcl.study.freeing` does its work.
+    """Ray Train without two processes a trial that a study has no use for.
 
-    The cleaner asks whichever Ray on the machine started last whether the run's controller lives.
-    Beside another Ray the answer is that nobody knows it, and the cleaner takes the cores of a
-    trial that is running.
+    The cleaner of placement groups asks whichever Ray on the machine started last whether the
+    run's controller lives. Beside another Ray the answer is that nobody knows it, and the cleaner
+    takes the cores of a trial that is running; `awcl.study.freeing` does its work. The manager of
+    Ray's datasets has none to manage: frames come from the pack.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
-        callbacks = super()._create_default_callbacks()
-        return [one for one in callbacks if not isinstance(one, PlacementGroupCleanerCallback)]
+        left_out = PlacementGroupCleanerCallback, DatasetsCallback
+        return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
 
 
 class NoSecondTry(ray.train.UserCallback):
