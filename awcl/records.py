@@ -328,6 +328,10 @@ class TrialFolder:
         return [(file.parent, _read(file)) for file in files]
 
 
+EQUALLY = " = "
+"""Stands between the names of arms that are one trial."""
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """STORAGE/<study>."""
@@ -341,7 +345,7 @@ class StudyFolder:
 
     @property
     def arm_of(self) -> dict[str, str]:
-        """A trial's key -> its arm, or the arms that it is equally; empty where there are none."""
+        """A trial's key -> its arm, or the arms that it is EQUALLY; empty where there are none."""
         return (self.definition or {}).get("arm_of", {})
 
     @property

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from awcl.config import TrialConfig, flat, parse, shown, with_values
-from awcl.errors import InputError
-from awcl.pretrain.methods import canonical
+from awcl.config import TrialConfig, flat, shown
+from awcl.records import EQUALLY
 from awcl.report.reading import Stored, Trial
 
 SIMCLR = "simclr"  # what an arm is called where a study names its arms
+NO_TRIAL = "not run: no trial of it is stored"
 GROUPED = ("groups", "moco")  # methods that may pair by anatomy
 
 
@@ -18,10 +18,12 @@ GROUPED = ("groups", "moco")  # methods that may pair by anatomy
 class Arm:
     """One configuration under its seeds.
 
-    name: unique in the study. values: axis -> value as people read it. config: of its first seed.
+    name: unique in the study. given: what the study calls it, or the arms that it is EQUALLY; ''
+    in a study without arms. values: axis -> value as people read it. config: of its first seed.
     """
 
     name: str
+    given: str
     config: TrialConfig
     values: Mapping[str, Any]
     trials: Mapping[int, Trial]
@@ -32,7 +34,7 @@ class Arm:
         pretrain = self.config.pretrain
         own_views = pretrain.positives == "self" or self._without_labels
         by_config = pretrain.method == "groups" and own_views and pretrain.epochs > 0
-        return self.name.lower() == SIMCLR or by_config
+        return SIMCLR in self.given.lower().split(EQUALLY) or by_config
 
     @property
     def pairs_by_anatomy(self) -> bool:
@@ -58,46 +60,29 @@ class Apart:
 
 
 def arms(stored: Stored) -> list[Arm]:
-    """Every arm that has a trial: in the order of the definition where it names them, then by the
-    values on the axes."""
+    """Every arm that has a trial: in the order in which the study names them, then by the values
+    on the axes."""
     grouped: dict[str, dict[int, Trial]] = {}
     for trial in stored.trials:
         same = trial.config.model_copy(update={"seed": 0}).model_dump_json()
         grouped.setdefault(same, {})[trial.config.seed] = trial
-    known = ["", *stored.definition.get("arms", {})]
-    made = [_arm(stored, dict(sorted(trials.items()))) for trials in grouped.values()]
-    made.sort(key=lambda pair: (known.index(pair[0]), _order(pair[1].values)))
-    found = [arm for _, arm in made]
+    found = [_arm(stored, dict(sorted(trials.items()))) for trials in grouped.values()]
+    place = {name: at for at, name in enumerate(stored.definition.get("arms", {}))}
+    found.sort(key=lambda arm: (place.get(arm.given.split(EQUALLY)[0], -1), _order(arm.values)))
     count = Counter(arm.name for arm in found)
     return [arm if count[arm.name] == 1 else _with_key(arm) for arm in found]
 
 
-def _arm(stored: Stored, trials: Mapping[int, Trial]) -> tuple[str, Arm]:
-    """An arm, and the name that the definition has for it."""
-    config = next(iter(trials.values())).config
-    values = {axis: shown(config).get(axis, "-") for axis in stored.axes}
-    name = named(stored.definition, config)
-    return name, Arm(_name(name, values, config), config, values, trials)
+def _arm(stored: Stored, trials: Mapping[int, Trial]) -> Arm:
+    first = next(iter(trials.values()))
+    values = {axis: shown(first.config).get(axis, "-") for axis in stored.axes}
+    given = stored.arm_of.get(first.key, "")
+    return Arm(_name(given, values, first.config), given, first.config, values, trials)
 
 
 def _with_key(arm: Arm) -> Arm:
     """For arms that differ in what no axis says, as after a study has grown."""
     return replace(arm, name=f"{arm.name}, {next(iter(arm.trials.values())).key}")
-
-
-def named(definition: Mapping[str, Any], config: TrialConfig) -> str:
-    """The first name in a definition's `arms` that gives this configuration; '' where none does."""
-    values = flat(config)
-    axes = {axis: values[axis] for axis in definition["axes"] if axis in values}
-    for name, fields in definition.get("arms", {}).items():
-        base = parse(TrialConfig, definition["base"], "STUDY.json: base")
-        try:
-            made = with_values(base, {**fields, **axes, "seed": config.seed}, f"arm {name}")
-            if canonical(made) == config:
-                return name
-        except InputError:  # an arm that these values of the axes do not allow
-            continue
-    return ""
 
 
 def comparable(stored: Stored, every: list[Arm]) -> tuple[list[Arm], list[Apart]]:
@@ -118,17 +103,19 @@ def comparable(stored: Stored, every: list[Arm]) -> tuple[list[Arm], list[Apart]
             other = f"trained for {of_arm} epochs, others for {epochs}"
             reason = _told(trial) or (f"finished, but {lacking}" if lacking else other)
             apart.append(Apart(arm.name, seed, reason, trial))
-    return kept, [*apart, *_without_trials(stored, every)]
+    return kept, [*apart, *_without_trials(stored)]
 
 
 def nearest(arm: Arm, others: list[Arm]) -> Arm | None:
     """The other arm that differs from it in the fewest fields: its fellow at the same temperature,
-    batch and so on; the first of several."""
+    batch and so on; the first of several. A setting that only one of their methods has differs."""
     values = flat(arm.config)
-    differing = [
-        sum(value != values[name] for name, value in flat(other.config).items()) for other in others
-    ]
-    return others[differing.index(min(differing))] if others else None
+
+    def differing(other: Arm) -> int:
+        theirs = flat(other.config)
+        return sum(values.get(name) != theirs.get(name) for name in {*values, *theirs})
+
+    return min(others, key=differing, default=None)
 
 
 def _lacking(stored: Stored, arm: Arm) -> str:
@@ -151,10 +138,25 @@ def _told(trial: Trial) -> str:
     return f"not finished, {done}"
 
 
-def _without_trials(stored: Stored, every: list[Arm]) -> list[Apart]:
-    there = {named(stored.definition, arm.config) for arm in every}
-    names = [name for name in stored.definition.get("arms", {}) if name not in there]
-    return [Apart(name, None, "not run: no trial of it is stored") for name in names]
+def _without_trials(stored: Stored) -> list[Apart]:
+    """What is not run, and arms of which every trial is gone from storage."""
+    there = {trial.key for trial in stored.trials}
+    arms = dict.fromkeys(stored.arm_of.values())
+    gone = set(arms) - {arm for key, arm in stored.arm_of.items() if key in there}
+    return [
+        *(Apart(_place(row), None, f"not run: {row['reason']}") for row in stored.not_run),
+        *(Apart(arm, None, NO_TRIAL) for arm in arms if arm in gone),
+    ]
+
+
+def _place(row: Mapping[str, str]) -> str:
+    """Where a row of `not_run` stands: its arm, its values on the axes."""
+    values = [
+        f"{axis.rpartition('.')[2]} {value}"
+        for axis, value in row.items()
+        if axis not in ("arm", "reason") and value != "-"
+    ]
+    return ", ".join([*filter(None, [row.get("arm")]), *values]) or "the study's base"
 
 
 def _order(values: Mapping[str, Any]) -> list[tuple[bool, Any]]:

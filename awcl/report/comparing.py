@@ -17,7 +17,7 @@ Nor can any be with more than about 50 arms: there resamples are too few to tell
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,18 +124,20 @@ class Comparison:
 Estimates = Mapping[Score, Sequence[Estimate]]
 
 
-def estimates(arms: Sequence[Arm]) -> tuple[dict[Score, list[Estimate]], list[str]]:
+def estimates(
+    arms: Sequence[Arm], wanted: Callable[[Score], bool] = lambda score: True
+) -> tuple[dict[Score, list[Estimate]], list[str]]:
     """Each headline score with the arms that were judged on it in every seed, in their order; and
     a line for each arm that was judged on other frames than most, which is left out there.
 
-    Raises InputError where predictions are damaged.
+    wanted: of which scores. Raises InputError where predictions are damaged.
     """
     found: dict[Score, list[Estimate]] = {}
     left_out: list[str] = []
     for task in _tasks(arms):
         judged: dict[Score, list[tuple[str, Estimate]]] = {}
         for arm in arms:
-            for score, frames, estimate in _of_arm(arm, task):
+            for score, frames, estimate in _of_arm(arm, task, wanted):
                 judged.setdefault(score, []).append((frames, estimate))
         for score, each in judged.items():
             words = Counter(frames for frames, _ in each if frames != MIXED)
@@ -242,14 +244,17 @@ def _tasks(arms: Sequence[Arm]) -> list[str]:
     return list(dict.fromkeys(every))
 
 
-def _of_arm(arm: Arm, task: str) -> list[tuple[Score, str, Estimate]]:
+def _of_arm(
+    arm: Arm, task: str, wanted: Callable[[Score], bool]
+) -> list[tuple[Score, str, Estimate]]:
     """The headline scores of a task that every seed of an arm has, and a word for the frames that
     they are over."""
     if any(task not in trial.judgements for trial in arm.trials.values()):
         return []
     first = _judgement(arm, next(iter(arm.trials)), task)
     found = []
-    for score in headlines(task, first.result.get("task", task), list(first.scores)):
+    every = headlines(task, first.result.get("task", task), list(first.scores))
+    for score in filter(wanted, every):
         tables = {seed: _judged(arm, seed, score) for seed in arm.trials}
         frames = {_word_for(table) for table in tables.values()}
         if all(map(len, tables.values())):

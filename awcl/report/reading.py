@@ -66,15 +66,22 @@ class Trial:
 
 @dataclass(frozen=True)
 class Stored:
-    """A study. frames: rows as the trials read them, or None where they are not stored."""
+    """A study. arm_of, not_run: as StudyFolder gives them."""
 
     path: AnyPath
     definition: dict[str, Any]
     trials: list[Trial]
+    arm_of: Mapping[str, str] = field(default_factory=dict)
+    not_run: list[dict[str, str]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
-    frames: pd.DataFrame | None = None
     is_running: bool = False
+
+    @cached_property
+    def frames(self) -> pd.DataFrame | None:
+        """Rows as the trials read them, read where they are asked for; None where they are not
+        stored. Raises InputError where they are damaged."""
+        return _frames(self.path / "frames.parquet")
 
     @property
     def name(self) -> str:
@@ -105,9 +112,10 @@ def read(folder: StudyFolder) -> Stored:
         path=folder.path,
         definition=definition,
         trials=[_trial(trial) for trial in folder.trials()],
+        arm_of=folder.arm_of,
+        not_run=folder.not_run,
         decisions=folder.decisions(),
         timings=folder.timings(),
-        frames=_frames(folder.path / "frames.parquet"),
         is_running=folder.held,
     )
 

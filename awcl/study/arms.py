@@ -1,45 +1,44 @@
 """The table of arms: trials that differ in nothing but the seed, taken together."""
 
-from collections import defaultdict
-from io import BytesIO
 from typing import Any
 
-import numpy as np
-import pandas as pd
+from awcl.config import TrialConfig, shown
+from awcl.records import EQUALLY, StudyFolder
+from awcl.report import comparing, reading
+from awcl.report.arms import arms, comparable
+from awcl.report.comparing import Estimate
 
-from awcl.config import TrialConfig, parse, shown
-from awcl.downstream.seeds import mean_macro_f1
-from awcl.records import StudyFolder, TrialFolder
-
-PREDICTIONS = "predictions.parquet"
+SCORE = "ridge/macro_f1"  # by `drawn.score_names`: of tasks that have one ridge probe
 
 
 def rows(folder: StudyFolder) -> list[list[str]]:
     """A row for each task and arm: task, the arm's name where the study names its arms, axes, mean
     macro-F1 with its interval, every seed's value. What is not run has its row too.
 
-    Else only arms of which every seed ran to its full budget and was judged: what was stopped early
-    had less training and is not to be compared with the rest. None where the study has one seed.
+    Else the arms that the report compares, and with its numbers: what was stopped early had less
+    training and is not to be compared with the rest. None where these have one seed.
     """
-    definition = folder.definition
-    names, seeds = varied(definition), definition.get("seeds", [0])
-    if len(seeds) < 2:
+    if len(folder.definition.get("seeds", [0])) < 2:
         return []
-    found = []
-    for values, trials in _arms(folder, names).items():
-        if set(trials) < set(seeds):
-            continue
-        judged = [_predictions(trials[seed]) for seed in seeds]
-        for task in set.intersection(*map(set, judged)):
-            value, low, high = mean_macro_f1([tables[task] for tables in judged])
-            each = [f"{mean_macro_f1([tables[task]])[0]:.3f}" for tables in judged]
-            ends = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""  # of one patient
-            found.append([task, *values, f"{value:.3f}{ends}", " ".join(each)])
-    for task in {row[0] for row in found}:
-        for row in folder.not_run:
-            found.append([task, *(row[name] for name in names), f"not run: {row['reason']}", ""])
-    places = {name: place for place, name in enumerate(definition.get("arms", {}))}
-    return sorted(found, key=lambda row: (row[0], places.get(row[1].partition(" = ")[0], 0), row))
+    stored = reading.read(folder)
+    if len(stored.seeds) < 2:
+        return []
+    kept, _ = comparable(stored, arms(stored))
+    estimates, _ = comparing.estimates(kept, lambda score: score.name == SCORE)
+    names, found = varied(stored.definition), []
+    for score, each in estimates.items():
+        found += [[score.task, *_row(of, names)] for of in each]
+        for row in stored.not_run:
+            place = [row[name] for name in names]
+            found.append([score.task, *place, f"not run: {row['reason']}", ""])
+    places = {name: place for place, name in enumerate(stored.definition.get("arms", {}))}
+    return sorted(found, key=lambda row: (row[0], places.get(row[1].split(EQUALLY)[0], 0)))
+
+
+def _row(of: Estimate, names: list[str]) -> list[str]:
+    values = {**of.arm.values, "arm": of.arm.given or "-"}
+    each = " ".join(f"{drawn.value:.3f}" for drawn in of.each.values())
+    return [*(str(values[name]) for name in names), f"{of.value:.3f} {of.told}", each]
 
 
 def varied(definition: dict[str, Any]) -> list[str]:
@@ -62,24 +61,3 @@ def cells(names: list[str], config: TrialConfig, key: str, arm: str | None) -> l
 def heads(names: list[str]) -> list[str]:
     """What stands above columns: the last part of a field's dotted name."""
     return [name.rpartition(".")[2] for name in names]
-
-
-def _arms(folder: StudyFolder, names: list[str]) -> dict[tuple[str, ...], dict[int, TrialFolder]]:
-    """Finished trials by their arm and place on the axes, then by seed."""
-    arms: dict[tuple[str, ...], dict[int, TrialFolder]] = defaultdict(dict)
-    arm_of = folder.arm_of
-    for trial in folder.trials():
-        if trial.outcome == "finished":
-            config = parse(TrialConfig, trial.about["config"], trial.key)
-            place = cells(names, config, trial.key, arm_of.get(trial.key))
-            arms[tuple(place)][config.seed] = trial
-    return arms
-
-
-def _predictions(trial: TrialFolder) -> dict[str, pd.DataFrame]:
-    """Task name -> predictions of the trial's evaluations by tasks that have one ridge probe."""
-    every = {
-        result["name"]: pd.read_parquet(BytesIO((folder / PREDICTIONS).read_bytes()))
-        for folder, result in trial.evaluations()
-    }
-    return {name: table for name, table in every.items() if "ridge" in table}

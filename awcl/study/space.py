@@ -14,6 +14,7 @@ from awcl.data.phantom.scan import Settings
 from awcl.downstream import tasks
 from awcl.errors import InputError
 from awcl.pretrain.methods import canonical
+from awcl.records import EQUALLY
 from awcl.study import sampling
 from awcl.study.sampling import Axes, Point, Range, Sampler
 
@@ -239,7 +240,7 @@ def arms_of(study: Study) -> dict[str, str]:
             there = names[configuration(study, point, seed).model_dump_json()]
             if point[ARM] not in there:
                 there.append(point[ARM])
-    return {config: " = ".join(arms) for config, arms in names.items()}
+    return {config: EQUALLY.join(arms) for config, arms in names.items()}
 
 
 GROWING = ("arms", "axes", "samples", "seeds", "confirm", "proposed", "confirmed", "weights")

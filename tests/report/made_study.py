@@ -12,6 +12,7 @@ from awcl.downstream.evaluation import write_evaluation
 from awcl.files import whole_file
 from awcl.pretrain.methods import canonical
 from awcl.records import StudyFolder, TrialFolder
+from awcl.study.space import arms_of, stored_study
 
 CLASSES = np.array(["4CH", "HCP", "LVOT"])
 PATIENTS, FRAMES = 12, 6  # frames a patient
@@ -63,6 +64,7 @@ class Making:
         config = canonical(with_values(self.base, {**values, "seed": seed}, "test"))
         self.count += 1
         trial = self.folder.trial(f"{self.count:012d}")
+        self._tell_arm(trial.key, config)
         about = {"key": trial.key, "config": config.model_dump(mode="json"), "pack": "p1"}
         trial.write_about({**about, "taxonomy": "t1"})
         for epoch in range(1, epochs + 1):
@@ -79,3 +81,11 @@ class Making:
             with whole_file(folder / "confusion_ridge.png") as part:
                 part.write_bytes(DOT)
         return trial
+
+    def _tell_arm(self, key: str, config: TrialConfig) -> None:
+        """Names the trial's arm in STUDY.json as a study's plan does."""
+        definition = self.folder.definition
+        if definition.get("arms"):
+            name = arms_of(stored_study(definition))[config.model_dump_json()]
+            arm_of = {**self.folder.arm_of, key: name}
+            self.folder.accept({**definition, "arm_of": arm_of})

@@ -1,5 +1,7 @@
 """Arms: which trials are one, what they are called, which may be compared."""
 
+import shutil
+
 from awcl.report import reading
 from awcl.report.arms import arms, comparable, nearest
 
@@ -49,6 +51,28 @@ def test_a_named_arm_on_axes_is_called_by_both(making):
     assert names == ["simclr, temperature 0.5", "awcl_fine, temperature 0.1"]
 
 
+def test_an_arm_that_starts_from_an_encoder_has_its_name(making):
+    """Its trials hold what `model.init` was found to be, and not what the arm says."""
+    made = making(
+        arms={"cold": {}, "warm": {"model.init": "results/other/trials/k"}},
+        weights={"results/other/trials/k resnet18 224": "weights:0123456789ab"},
+    )
+    made.add(model__init="weights:0123456789ab")
+    made.add()
+    every, _, apart = found(made)
+    assert [arm.name for arm in every] == ["cold", "warm"] and not apart
+
+
+def test_arms_that_are_one_trial_are_one_row_with_both_names(making):
+    moco = {"pretrain.method": "moco", "pretrain.positives": "self"}
+    made = making(arms={"fine": {}, "moco": moco, "SimCLR": moco}, axes={"pretrain.lr": [0.1, 0.2]})
+    made.add(pretrain__method="moco", pretrain__positives="self", pretrain__lr=0.1)
+    made.add(pretrain__lr=0.1)
+    every = found(made)[0]
+    assert [arm.name for arm in every] == ["fine, lr 0.1", "moco = SimCLR, lr 0.1"]
+    assert [arm.is_simclr for arm in every] == [False, True], "one of its names says so"
+
+
 def test_arms_that_no_axis_tells_apart_have_their_keys(making):
     made = making()
     made.add(pretrain__lr=0.1)
@@ -57,10 +81,32 @@ def test_arms_that_no_axis_tells_apart_have_their_keys(making):
     assert names == ["the study's base, 000000000001", "the study's base, 000000000002"]
 
 
-def test_an_arm_without_a_trial_is_listed(making):
+def test_an_arm_of_which_no_trial_is_left_is_listed(making):
     made = making(arms=ARMS)
     made.add()
-    assert reasons(found(made)[2])["simclr", None] == "not run: no trial of it is stored"
+    shutil.rmtree(made.add(pretrain__positives="self").path)
+    assert reasons(found(made)[2]) == {("simclr", None): "not run: no trial of it is stored"}
+
+
+def test_what_is_not_run_is_listed_with_the_reason_and_its_place_on_the_axes(making):
+    reason = "weights not at hand"
+    made = making(
+        arms={"imagenet": {"model.init": "imagenet"}, "cold": {}},
+        axes={"anatomy.ratio": [0, 1], "anatomy.granularity": ["fine"]},
+        not_run=[
+            {"arm": "imagenet", "anatomy.ratio": "0.0", "anatomy.granularity": "-",
+             "reason": reason},
+            {"arm": "imagenet", "anatomy.ratio": "1.0", "anatomy.granularity": "fine",
+             "reason": reason},
+        ],
+    )  # fmt: skip
+    made.add(anatomy__ratio=1)
+    _, kept, apart = found(made)
+    assert [arm.name for arm in kept] == ["cold, ratio 1, fine"]
+    assert reasons(apart) == {
+        ("imagenet, ratio 0.0", None): "not run: weights not at hand",
+        ("imagenet, ratio 1.0, granularity fine", None): "not run: weights not at hand",
+    }
 
 
 def test_an_arm_that_lacks_a_seed_is_no_part_of_a_comparison(ratios):
@@ -132,3 +178,20 @@ def test_the_nearest_simclr_is_that_of_the_same_temperature(making):
     for arm in every:
         of = nearest(arm, simclr)
         assert of.config.pretrain.temperature == arm.config.pretrain.temperature
+
+
+def test_the_nearest_of_other_methods_is_that_with_the_fewest_other_fields(making):
+    """Methods have settings of their own; one that the other lacks differs."""
+    made = making()
+    made.add(pretrain__positives="self", pretrain__temperature=0.5)
+    made.add(pretrain__positives="self")
+    made.add(pretrain__method="moco", method__queue=64)
+    made.add(pretrain__method="supervised")
+    warm, cold, moco, supervised = (
+        next(arm for arm in found(made)[0] if key in arm.name)
+        for key in ("0001", "0002", "0003", "0004")
+    )
+    for arm in (moco, supervised):
+        assert nearest(arm, [warm, cold]) is cold
+        assert nearest(cold, [warm, arm]) is warm
+    assert nearest(cold, []) is None

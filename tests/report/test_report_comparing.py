@@ -170,6 +170,16 @@ def test_of_few_patients_no_interval_is_told(making):
     assert estimate.told == "[too few patients]"
 
 
+def test_connected_patients_are_drawn_as_one(making):
+    made, table = making(), predictions(0.5, 0)
+    pairs = table["patient"].map(lambda name: str(int(name[1:]) % 6))
+    made.add(table=table.assign(audit_group=pairs))
+    [[estimate]] = found(made)[0].values()
+    assert estimate.units == 6
+    slow = slow_resamples([table.assign(patient=pairs)], 5)[:, 0]
+    np.testing.assert_allclose(estimate.each[0].resampled[:5], slow, atol=1e-12)
+
+
 def test_an_arm_that_was_judged_on_other_frames_is_told_and_left_out(making):
     made = making(axes={"anatomy.ratio": [0, 0.5, 1]})
     made.add(right=0.5, anatomy__ratio=0)

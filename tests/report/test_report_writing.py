@@ -70,7 +70,8 @@ def test_nothing_in_it_is_loaded_from_elsewhere(ratios):
 
 
 def test_names_from_data_are_text_and_no_markup(making):
-    made = making(arms={NASTY: {}}, axes={}, name=f"demo{NASTY}")
+    arm_of = {f"{number:012d}": NASTY for number in (1, 2, 3)}
+    made = making(arm_of=arm_of, axes={}, name=f"demo{NASTY}")
     made.add(table=predictions(0.5, 0).assign(machine=NASTY, source=["a", NASTY] * 36))
     made.add(outcome="failed", reason=NASTY, pretrain__lr=0.5)
     made.add(outcome="stopped", reason=NASTY, pretrain__lr=0.6)

@@ -42,7 +42,7 @@ def test_an_arm_is_shown_with_its_mean_and_each_seed(study):
     run(1, 1, wrong=2)
     [row] = arms.rows(folder)
     assert row[:2] == ["planes", "1.0"]
-    assert row[2].startswith("0.778 [") and row[3] == "1.000 0.556"
+    assert row[2] == "0.778 [too few patients]" and row[3] == "1.000 0.556"
 
 
 def test_an_arm_that_lacks_a_seed_or_was_stopped_is_not_compared(study):
