@@ -5,11 +5,13 @@
 
 What it shows: what a level of the taxonomy gives an encoder, and what it costs. Coarse positives
 pull different planes of one organ together; how much of the difference is left can be read from
-three things, none of which is the level that an arm was trained at:
+figures that are the same for all arms, whatever level they were trained at:
 
-    planes-coarse, planes-fine   both levels of the labels, whatever an arm was trained with
-    diagnostics                  fine/purity beside coarse/purity: do neighbours that show the same
-                                 organ show the same plane of it, too
+    planes-coarse, planes-fine   both levels of the labels
+    diagnostics                  fine_within_coarse: among frames of one organ, are the nearest of
+                                 other patients of the same plane? 0 by chance, 1 where none of the
+                                 difference is lost; and the same of each organ. Beside it purity
+                                 at both levels, among all frames
     cross_segmentation           a task without anatomy labels, at home and away
 
 Setting and home are those of studies/paper.py. On images whose labels know one level only, such as

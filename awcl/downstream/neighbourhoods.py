@@ -31,6 +31,47 @@ def purity_by_chance(labels: np.ndarray, units: np.ndarray) -> np.ndarray:
     return _ratio(alike.sum(1), elsewhere.sum(1))
 
 
+def structure_within(
+    h: np.ndarray, fine: np.ndarray, coarse: np.ndarray, units: np.ndarray, k: int
+) -> np.ndarray:
+    """(N,) what is left of the fine classes inside each coarse class: by its mean 0 by chance, 1
+    where frames of one fine class are nearer to each other than to any other of the coarse class.
+
+    h: (N, D) features, compared by cosine; fine, coarse: (N,) classes; units: (N,) names of
+    patients. A frame's neighbours are sought among other patients' frames of its coarse class
+    only: k of them, or as many as are of its fine class where these are fewer, so that each frame
+    can reach 1. Of their share p that is of its fine class, what neighbours at random would have,
+    q, is taken away, and the rest is scaled to 1: (p - q) / (1 - Q), Q being the mean of q over
+    the coarse class. nan for frames that have no fellow of their fine class in another patient,
+    and for coarse classes in which all frames have no others.
+    """
+    found = np.full(len(h), np.nan)
+    for kind in np.unique(coarse):
+        rows = np.flatnonzero(coarse == kind)
+        share = _share_of_fellows(h[rows], fine[rows], units[rows], k)
+        known = ~np.isnan(share)
+        chance = purity_by_chance(fine[rows], units[rows])
+        if (chance[known] < 1).any():
+            found[rows] = (share - chance) / (1 - chance[known].mean())
+    return found
+
+
+def _share_of_fellows(h: np.ndarray, labels: np.ndarray, units: np.ndarray, k: int) -> np.ndarray:
+    """`purity` over as many neighbours as a frame has fellows of its label in other patients, at
+    most k; nan for a frame that has none."""
+    found = np.full(len(h), np.nan)
+    for rows, similarity in _similarities(h):
+        of_others = units[rows, None] != units
+        similarity[~of_others] = -np.inf
+        alike = (labels[rows, None] == labels) & of_others
+        number = np.minimum(alike.sum(1), k)
+        near = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+        hits = np.take_along_axis(alike, near, 1).cumsum(1)
+        hits = hits[np.arange(len(rows)), np.maximum(number, 1) - 1]
+        found[rows] = _ratio(hits, number)
+    return found
+
+
 def same_patient(
     h: np.ndarray, patients: np.ndarray, scans: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,13 @@ HEADLINES = {
     "segmentation": r"(frozen|finetuned)/dice",
     "cross_segmentation": r"(frozen|finetuned)/.+/(transfer|shift)/dice",
     "few_labels": r"(transfer|few_label)/[\d.]+/ridge/macro_f1",
-    "diagnostics": r"(coarse|fine)/purity",
+    "diagnostics": r"(coarse|fine)/purity|fine_within_coarse",
 }
 """Kind of task -> its scores by `drawn.score_names`. Of a kind that is not here, its first."""
 WORDS = {
     "ridge": "ridge probe", "finetuned": "fine-tuned", "frozen": "frozen encoder",
     "macro_f1": "macro-F1", "dice": "Dice", "knn": "nearest neighbours",
+    "fine_within_coarse": "fine structure within coarse classes",
 }  # fmt: skip
 CURVES = {"few_labels"}  # kinds of task that are drawn as curves of their own
 

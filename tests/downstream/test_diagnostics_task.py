@@ -26,6 +26,8 @@ def test_each_value_comes_once_with_its_interval_or_what_chance_gives(judged):
     found = dict(yielded)
     assert len(found) == len(yielded) and np.isfinite(list(found.values())).all()
     assert {"alignment", "uniformity", "effective_rank"} < set(found)
+    for name in ("fine_within_coarse", "fine_within_coarse/heart"):
+        assert found[f"{name}/low"] <= found[name] <= min(1 + 1e-9, found[f"{name}/high"])
     for name in ("coarse/purity", "fine/purity", "machine/balanced_accuracy", "patient/accuracy"):
         assert 0 <= found[f"{name}/low"] <= found[name] <= found[f"{name}/high"] <= 1
         assert 0 < found[f"{name.partition('/')[0]}/chance"] < 1
@@ -37,7 +39,7 @@ def test_predictions_are_a_row_a_test_frame_from_which_the_values_can_be_had(jud
     found, p = dict(yielded), task.predictions
     test = tiny_pack.frames[tiny_pack.frames["split"] == "test"]
     assert sorted(p["frame_id"]) == sorted(test["frame_id"])
-    for name in ("coarse/purity", "fine/purity", "patient/accuracy"):
+    for name in ("coarse/purity", "fine/purity", "fine_within_coarse", "patient/accuracy"):
         assert p[name].mean() == pytest.approx(found[name])
     assert balanced_accuracy_score(p["machine"], p["machine/read"]) == pytest.approx(
         found["machine/balanced_accuracy"]
@@ -47,6 +49,16 @@ def test_predictions_are_a_row_a_test_frame_from_which_the_values_can_be_had(jud
         test["frame_id"][test["anatomy"].isin(["4CH", "LVOT", "HCP", "FLP"])]
     )
     assert (p["fine/purity"].notna() == known).all()
+
+
+def test_fine_structure_is_looked_for_in_coarse_classes_of_several_fine_ones(judged, tiny_pack):
+    """Here the heart alone: of the other kinds there is one plane each."""
+    task, yielded = judged
+    found, p = dict(yielded), task.predictions.set_index("frame_id")
+    anatomy = tiny_pack.frames.set_index("frame_id")["anatomy"][p.index]
+    assert (p["fine_within_coarse"].notna() == anatomy.isin(["4CH", "LVOT"])).all()
+    assert found["fine_within_coarse/heart"] == found["fine_within_coarse"]
+    assert not any(name.startswith("fine_within_coarse/brain") for name in found)
 
 
 def test_the_machine_is_read_by_a_probe_that_was_taught_on_other_patients(
@@ -97,6 +109,7 @@ def test_what_the_frames_do_not_allow_is_left_out_and_said(repack, taxonomy, tin
     assert task.about["left_out"] == {
         "coarse/purity": "fewer than two test patients have a known anatomy",
         "fine/purity": "fewer than two test patients have a known anatomy",
+        "fine_within_coarse": "no coarse class has two fine ones in several test patients",
         "machine": "fewer than two machines in both train and test",
     }
 

@@ -5,7 +5,12 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from awcl.downstream import neighbourhoods
-from awcl.downstream.neighbourhoods import purity, purity_by_chance, same_patient
+from awcl.downstream.neighbourhoods import (
+    purity,
+    purity_by_chance,
+    same_patient,
+    structure_within,
+)
 
 
 @pytest.fixture(params=[7, 1024])
@@ -57,6 +62,53 @@ def test_where_there_are_fewer_frames_than_neighbours_all_of_them_count():
     found = purity(h, labels, np.array(["p", "q", "q"]), k=10)
     np.testing.assert_allclose(found, [0.5, 1, 0])
     assert np.isnan(purity(h, labels, np.array(["p"] * 3), k=2)).all()
+
+
+def slow_structure(h, fine, coarse, units, k) -> np.ndarray:
+    """Frame by frame, by a sort of the distances to all that count."""
+    shares, chances = np.full((2, len(h)), np.nan)
+    for row in range(len(h)):
+        sought = [
+            other for other in range(len(h))
+            if coarse[other] == coarse[row] and units[other] != units[row]
+        ]  # fmt: skip
+        fellows = [other for other in sought if fine[other] == fine[row]]
+        if fellows:
+            sought.sort(key=lambda other, row=row: -(unit(h[[other]]) @ unit(h[[row]]).T).item())
+            near = sought[: min(k, len(fellows))]
+            shares[row] = np.mean([other in fellows for other in near])
+            chances[row] = len(fellows) / len(sought)
+    found = np.full(len(h), np.nan)
+    for kind in set(coarse):
+        rows = (coarse == kind) & ~np.isnan(shares)
+        if rows.any() and chances[rows].mean() < 1:
+            found[rows] = (shares - chances)[rows] / (1 - chances[rows].mean())
+    return found
+
+
+@pytest.mark.parametrize("k", [1, 5, 100])
+def test_structure_within_is_that_of_the_definition(cohort, k):
+    h, fine, units = cohort["h"], cohort["labels"].copy(), cohort["units"]
+    fine[:3] = [3, 3, 4]  # a class of a few, and one of a single frame, which has no fellow
+    coarse = np.array([0, 0, 1, 0, 2])[fine]  # 1 and 2 hold one fine class each
+    found = structure_within(h, fine, coarse, units, k)
+    np.testing.assert_allclose(found, slow_structure(h, fine, coarse, units, k))
+    assert (np.isnan(found) == (coarse != 0)).all()
+
+
+def test_structure_within_is_one_where_fine_classes_lie_apart_and_none_by_chance(cohort):
+    fine, units = cohort["labels"], cohort["units"]
+    coarse = np.minimum(fine, 1)  # 0 alone; 1 and 2 as one
+    judged = coarse == 1
+    apart = structure_within(np.eye(3)[fine], fine, coarse, units, k=100)[judged]
+    assert apart.mean() == pytest.approx(1), "also with more neighbours than there are fellows"
+    one_point = np.eye(2)[coarse]  # nothing but the coarse class is left
+    rng = np.random.default_rng(1)
+    drawn = [
+        structure_within(h, fine, coarse, units, k=5)[judged].mean()
+        for h in (one_point + 1e-3 * rng.normal(size=one_point.shape) for _ in range(100))
+    ]
+    assert np.mean(drawn) == pytest.approx(0, abs=0.03)
 
 
 def test_the_nearest_frame_is_sought_in_other_scans_of_a_patient_who_has_some(cohort):

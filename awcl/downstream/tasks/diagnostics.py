@@ -19,7 +19,12 @@ from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import map_figure, overlap, scores
 from awcl.downstream.diagnostics import Diagnostics
 from awcl.downstream.features import cached_features
-from awcl.downstream.neighbourhoods import purity, purity_by_chance, same_patient
+from awcl.downstream.neighbourhoods import (
+    purity,
+    purity_by_chance,
+    same_patient,
+    structure_within,
+)
 from awcl.downstream.probes import ridge
 from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.encoder import Encoder
@@ -27,6 +32,7 @@ from awcl.errors import InputError
 from awcl.taxonomy import LEVELS, Taxonomy
 
 MOST, DRAWN = 5000, 2000  # frames of a split that take part; test frames on the map
+WITHIN = "fine_within_coarse"
 
 
 class Settings(TaskSettings):
@@ -44,10 +50,13 @@ class Task:
     """alignment, uniformity, effective_rank: of val frames (awcl.downstream.diagnostics).
 
     LEVEL/purity: share of the nearest test frames of other patients that show the same anatomy, at
-    each level. machine/balanced_accuracy: a ridge probe that was taught the machines of train,
-    whose strength is chosen by patient-grouped folds, on other patients' frames of test.
-    patient/accuracy: is a test frame's nearest neighbour of its patient? NAME/chance stands beside
-    each. What the frames do not allow is in `about`. A map of test frames in the full suite.
+    each level. fine_within_coarse: how much of the fine classes is left inside coarse ones, over
+    those that hold several, 0 by chance and 1 where nothing is lost (`structure_within`); and
+    fine_within_coarse/COARSE of each. machine/balanced_accuracy: a ridge probe that was taught the
+    machines of train, whose strength is chosen by patient-grouped folds, on other patients' frames
+    of test. patient/accuracy: is a test frame's nearest neighbour of its patient? NAME/chance
+    stands beside each that has another chance than 0. What the frames do not allow is in `about`.
+    A map of test frames in the full suite.
 
     Raises InputError where test holds fewer than two frames.
     """
@@ -87,6 +96,7 @@ class Task:
         h = cached_features(encoder, self.pack, self.test)
         for level in LEVELS:
             yield from self._purity(level, h)
+        yield from self._within(h)
         yield from self._machine(encoder, h)
         yield from self._patient(h)
         if not self.settings.quick:
@@ -103,6 +113,23 @@ class Task:
         values[known] = purity(h[known], labels, units, self.settings.neighbours)
         yield from self._mean(name, values)
         yield f"{level}/chance", float(purity_by_chance(labels, units).mean())
+
+    def _within(self, h: np.ndarray) -> Iterator[tuple[str, float]]:
+        known = self.names["fine"].notna().to_numpy()
+        fine, coarse = (self.names[level][known].to_numpy(str) for level in ("fine", "coarse"))
+        values = np.full(len(h), np.nan)
+        values[known] = structure_within(
+            h[known], fine, coarse, self.units[known], self.settings.neighbours
+        )
+        if np.isnan(values).all():
+            reason = "no coarse class has two fine ones in several test patients"
+            self.about["left_out"][WITHIN] = reason
+            return
+        yield from self._mean(WITHIN, values)
+        kinds = self.names["coarse"][~np.isnan(values)]
+        for kind in sorted(kinds.unique()):
+            of_kind = np.where(self.names["coarse"] == kind, values, np.nan)
+            yield from self._interval(f"{WITHIN}/{kind}", of_kind)
 
     def _machine(self, encoder: Encoder, h: np.ndarray) -> Iterator[tuple[str, float]]:
         machines = self.pack.frames["machine"]
@@ -138,6 +165,9 @@ class Task:
     def _mean(self, name: str, values: np.ndarray) -> Iterator[tuple[str, float]]:
         """The mean over frames (N,) with its interval; the values become a column."""
         self.predictions[name] = values
+        yield from self._interval(name, values)
+
+    def _interval(self, name: str, values: np.ndarray) -> Iterator[tuple[str, float]]:
         known = ~np.isnan(values)
         drawn = overlap.resampled_means(values[known, None], self.units[known])[:, 0]
         yield from scores.interval(name, float(values[known].mean()), scores.percentiles(drawn))
