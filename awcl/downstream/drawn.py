@@ -75,11 +75,7 @@ def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:
 
 def _macro_f1(predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray) -> Drawn:
     names = np.unique(np.concatenate([truth, predicted.to_numpy(str).ravel()]))
-    places, points, resampled = np.searchsorted(names, truth), [], []
-    for column in predicted:
-        found = np.searchsorted(names, predicted[column].to_numpy(str))
-        points.append(scores.macro_f1(scores.confusions(places, found, len(names))))
-        counts = scores.resample(places, found, units, len(names))
-        resampled.append(scores.macro_f1(counts))
-    value, every = float(np.mean(points)), np.mean(resampled, axis=0)
-    return Drawn(value, every, len(units), len(set(units)))
+    found = [np.searchsorted(names, predicted[column].to_numpy(str)) for column in predicted]
+    places = np.searchsorted(names, truth)
+    each, resampled = scores.macro_f1_of_draws(places, found, units, len(names))
+    return Drawn(float(np.mean(each)), resampled, len(units), len(set(units)))

@@ -7,7 +7,7 @@ patients (anatomy.ratio, ratio_unit patient) has the point at that share and its
 patients, so its other points are other trials.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,11 @@ class Lists:
     pool: np.ndarray
     """Rows of the pack whose patients the share is of."""
 
+    @property
+    def name(self) -> str:
+        """What a task's results call the point: 'transfer/0.05'."""
+        return f"{self.curve}/{self.share:g}"
+
 
 def lists(
     pack: FramePack,
@@ -84,6 +89,27 @@ def lists(
     return found, "few_label: pre-training used labels of single frames (anatomy.ratio_unit)"
 
 
+def drawn_lists(
+    wanted: Sequence[Lists],
+    frames_of: Callable[[np.ndarray, float, int], np.ndarray],
+    left_out: list[str],
+    lacking: str,
+) -> Iterator[tuple[Lists, dict[int, np.ndarray]]]:
+    """Each point with its lists by seed: numbers of a task's training frames.
+
+    frames_of: a pool, a share and a seed -> the numbers of what the task has of that list. Lists
+    of which it has nothing are no draw; a point that has no draw is told in left_out, with what is
+    lacking, and not yielded.
+    """
+    for at in wanted:
+        drawn = {seed: frames_of(at.pool, at.share, seed) for seed in at.seeds}
+        found = {seed: numbers for seed, numbers in drawn.items() if len(numbers)}
+        if found:
+            yield at, found
+        else:
+            left_out.append(f"{at.name}: {lacking}")
+
+
 @dataclass(frozen=True)
 class Point:
     """Whose labels were used at a share of patients, draw by draw.
@@ -99,10 +125,6 @@ class Point:
     total: list[int] | None
     lost: list[int]
     """Classes that the task's labels lack."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.curve}/{self.share:g}"
 
     def __str__(self) -> str:
         total = "unknown" if self.total is None else _range(self.total)
@@ -139,13 +161,10 @@ def estimate(problem: Problem, predicted: Sequence[np.ndarray]) -> Estimate:
     The interval is that of the mean over draws, over resamples of test patients, the same ones for
     each draw: it holds what patients add to the uncertainty; what draws do is shown by `each`.
     """
-    n, each, resampled = len(problem.classes), [], []
-    for classes in predicted:
-        each.append(float(scores.macro_f1(scores.confusions(problem.truth, classes, n))))
-        counts = scores.resample(problem.truth, classes, problem.units, n)
-        resampled.append(scores.macro_f1(counts))
-    low, high = scores.percentiles(np.mean(resampled, axis=0))
-    return Estimate(float(np.mean(each)), low, high, tuple(each))
+    each, resampled = scores.macro_f1_of_draws(
+        problem.truth, predicted, problem.units, len(problem.classes)
+    )
+    return Estimate(float(np.mean(each)), *scores.percentiles(resampled), tuple(each))
 
 
 def estimate_of_means(values: np.ndarray, units: np.ndarray) -> Estimate:

@@ -4,7 +4,7 @@ Counts have shape (..., C, C): rows are the truth, columns the prediction. Avera
 classes that the truth holds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -122,6 +122,21 @@ def resample(
     np.add.at(by_unit, (unit, truth, predicted), 1)
     of_unit = np.zeros(len(names)) if strata is None else strata[first]
     return np.tensordot(draws(of_unit), by_unit, 1)
+
+
+def macro_f1_of_draws(
+    truth: np.ndarray, predicted: Iterable[np.ndarray], units: np.ndarray, classes: int
+) -> tuple[list[float], np.ndarray]:
+    """Macro-F1 of each of several predictions (N,), and (RESAMPLES,) their mean in each resample.
+
+    Every prediction meets the same resamples, so their mean holds what units add to the
+    uncertainty, and not what differs between predictions.
+    """
+    each, resampled = [], []
+    for found in predicted:
+        each.append(float(macro_f1(confusions(truth, found, classes))))
+        resampled.append(macro_f1(resample(truth, found, units, classes)))
+    return each, np.mean(resampled, axis=0)
 
 
 def draws(strata: np.ndarray) -> np.ndarray:

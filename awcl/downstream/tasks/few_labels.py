@@ -80,23 +80,19 @@ class Task:
         self.about["labels"], self.about["left_out"] = {}, [why_not] if why_not else []
         points: list[Point] = []
         estimates: list[Estimate] = []
-        for at in wanted:
-            drawn = {seed: self._list(at.pool, at.share, seed) for seed in at.seeds}
-            lists = {seed: places for seed, places in drawn.items() if len(places)}
-            name = f"{at.curve}/{at.share:g}"
-            if not lists:
-                self.about["left_out"].append(f"{name}: no label of these patients here")
-                continue
+        for at, lists in few_labels.drawn_lists(
+            wanted, self._list, self.about["left_out"], "no label of these patients here"
+        ):
             points.append(self._point(at.curve, at.share, list(lists.values())))
-            self.about["labels"][name] = str(points[-1])
+            self.about["labels"][at.name] = str(points[-1])
             found = {seed: probes.predict(places) for seed, places in lists.items()}
             for probe in ("ridge", "knn"):
                 for seed, predicted in found.items():
-                    columns[f"{name}/{seed}/{probe}"] = problem.classes[predicted[probe]]
+                    columns[f"{at.name}/{seed}/{probe}"] = problem.classes[predicted[probe]]
                 reached = [predicted[probe] for predicted in found.values()]
                 estimate = few_labels.estimate(problem, reached)
                 estimates += [estimate] if probe == "ridge" else []
-                prefix = f"{name}/" + ("" if probe == "ridge" else f"{probe}/")
+                prefix = f"{at.name}/" + ("" if probe == "ridge" else f"{probe}/")
                 yield from few_labels.named(f"{prefix}macro_f1", estimate)
         self.predictions = pd.concat([self.predictions, pd.DataFrame(columns)], axis=1)
         score = "macro-F1 of the ridge probe"

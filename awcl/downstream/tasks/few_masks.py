@@ -74,22 +74,18 @@ class Task:
         tables = [frames[["frame_id", "patient", "audit_group", *DOMAINS]]]
         points: list[Point] = []
         estimates: list[Estimate] = []
-        for at in wanted:
-            drawn = {seed: self._list(at.pool, at.share, seed) for seed in at.seeds}
-            lists = {seed: numbers for seed, numbers in drawn.items() if len(numbers)}
-            name = f"{at.curve}/{at.share:g}"
-            if not lists:
-                self.about["left_out"].append(f"{name}: no mask of these patients")
-                continue
+        for at, lists in few_labels.drawn_lists(
+            wanted, self._list, self.about["left_out"], "no mask of these patients"
+        ):
             points.append(self._point(at.curve, at.share, list(lists.values())))
-            self.about["labels"][name] = str(points[-1])
+            self.about["labels"][at.name] = str(points[-1])
             found = {seed: judge(numbers) for seed, numbers in lists.items()}
-            tables += [table.add_prefix(f"{name}/{seed}/") for seed, table in found.items()]
+            tables += [table.add_prefix(f"{at.name}/{seed}/") for seed, table in found.items()]
             for score in next(iter(found.values())):
                 values = np.stack([table[score] for table in found.values()], axis=1)
                 estimate = few_labels.estimate_of_means(values, units)
                 estimates += [estimate] if score == "dice" else []
-                yield from few_labels.named(f"{name}/{score}", estimate)
+                yield from few_labels.named(f"{at.name}/{score}", estimate)
         self.predictions = pd.concat(tables, axis=1)
         self.figures["few_masks"] = few_labels.figure(points, estimates, "Dice, encoder frozen")
 
