@@ -89,7 +89,7 @@ def _reported(folder: Any) -> bool:
 
     again = f"`awcl study report {folder.path.name}` tries again"
     try:
-        write(folder)
+        write(folder, has_ended=True)
     except InputError as error:
         print(f"awcl: no report was written: {error}; {again}", file=sys.stderr)
     except OSError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from awcl.records import EQUALLY
 from awcl.report.arms import Arm
 from awcl.report.charts import Chart, Curves, Forest, Line, Row, is_number
 from awcl.report.comparing import Comparison, Estimate, Estimates
@@ -12,6 +13,7 @@ from awcl.report.reading import Stored, Trial
 MOST_ROWS = 40  # arms in one figure of rows, the best
 MOST_LINES = 8  # few-label curves in one figure, the best
 COLUMNS = 3  # test scores that parallel coordinates show
+RATIO = "anatomy.ratio"
 SHADES = 5  # groups of trials by their proxy there
 FAR = 8  # an axis whose ends are so many times apart is drawn in logarithms
 
@@ -103,20 +105,20 @@ def over_axes(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Iter
 def _lines(
     axis: str, arms: Sequence[Arm], of_arm: Mapping[str, Estimate], place: Mapping[Any, float]
 ) -> Iterator[Line]:
-    others = [{a: v for a, v in arm.values.items() if a != axis} for arm in arms]
-    whole = [values for values in others if "-" not in values.values()] or others
-    groups = list({tuple(values.items()): values for values in whole}.values())
+    each = [(arm, other) for arm in arms for other in _without(axis, arm)]
+    whole = [other for _, other in each if "-" not in other.values()] or [o for _, o in each]
+    groups = list({tuple(other.items()): other for other in whole}.values())
     for number, group in enumerate(groups):
         mine = [
             arm
-            for arm, values in zip(arms, others, strict=True)
-            if all(value in ("-", group[name]) for name, value in values.items())
+            for arm, other in each
+            if all(value in ("-", group.get(name)) for name, value in other.items())
         ]
         mine = sorted(mine, key=lambda arm: place[arm.values[axis]])
         told = [of_arm[arm.name] for arm in mine]
         ends = [of.ends for of in told]
         yield Line(
-            ", ".join(_valued(name, value) for name, value in group.items()) or "all",
+            _told(group),
             [place[arm.values[axis]] for arm in mine],
             [of.value for of in told],
             [
@@ -129,6 +131,20 @@ def _lines(
             [high for _, high in ends],
         )
         yield _each_seed(number, [(place[of.arm.values[axis]], of) for of in told])
+
+
+def _without(axis: str, arm: Arm) -> Iterator[dict[str, Any]]:
+    """Where an arm stands but for its value on one axis: its name, its values on the other axes.
+
+    Once for each name, of one that is several arms equally.
+    """
+    others = {name: value for name, value in arm.values.items() if name != axis}
+    for given in arm.given.split(EQUALLY):
+        yield {**({"arm": given} if given else {}), **others}
+
+
+def _told(place: Mapping[str, Any]) -> str:
+    return ", ".join(_valued(name, value) for name, value in place.items()) or "all"
 
 
 def _each_seed(number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
@@ -150,7 +166,8 @@ def few_labels(estimates: Estimates) -> Iterator[Chart]:
             curve, share, *_ = score.name.split("/")
             for of in each:
                 lines = parts.setdefault((score.task, curve), {})
-                lines.setdefault(of.arm.name, []).append((100 * float(share), of))
+                for name in _of_few(curve, of.arm):
+                    lines.setdefault(name, []).append((100 * float(share), of))
     for (task, curve), lines in parts.items():
         if all(len(of_line) < 2 for of_line in lines.values()):
             continue
@@ -168,6 +185,14 @@ def few_labels(estimates: Estimates) -> Iterator[Chart]:
             is_log=True,
             ticks={share: f"{share:g} %" for share in shares},
         )
+
+
+def _of_few(curve: str, arm: Arm) -> list[str]:
+    """The lines that an arm has a point of. Where pre-training has the labels of the same patients,
+    an arm has one share, its ratio, and arms that differ in nothing else are a line."""
+    if curve != "few_label" or RATIO not in arm.values:
+        return [arm.name]
+    return [_told(place) for place in _without(RATIO, arm)]
 
 
 def _share(point: tuple[float, Estimate]) -> float:

@@ -103,8 +103,11 @@ class Stored:
         return [t for t in self.definition.get("tasks", []) if isinstance(t, dict)]
 
 
-def read(folder: StudyFolder) -> Stored:
-    """Raises InputError where no study is stored there, or a file of it is damaged."""
+def read(folder: StudyFolder, has_ended: bool = False) -> Stored:
+    """has_ended: said by who has run it to its end, and holds its folder still.
+
+    Raises InputError where no study is stored there, or a file of it is damaged.
+    """
     definition = folder.definition
     if definition is None:
         raise InputError(f"{folder.path}: no study is stored here; run it, or give --storage")
@@ -116,7 +119,7 @@ def read(folder: StudyFolder) -> Stored:
         not_run=folder.not_run,
         decisions=folder.decisions(),
         timings=folder.timings(),
-        is_running=folder.held,
+        is_running=folder.held and not has_ended,
     )
 
 

@@ -35,10 +35,9 @@ class Found:
     to_rival: dict[Score, list[Comparison]]
 
 
-def write(folder: StudyFolder) -> AnyPath:
-    """The path of report.html, written anew. Raises InputError where no study is stored there, or
-    a file of it is damaged."""
-    found = find(reading.read(folder))
+def write(folder: StudyFolder, has_ended: bool = False) -> AnyPath:
+    """The path of report.html, written anew. has_ended, and what is raised: see `reading.read`."""
+    found = find(reading.read(folder, has_ended))
     content = contents(found)
     files = {f"tables/{table.name}.csv": table.as_csv().encode() for table in _tables(content)}
     for section in content.sections:

@@ -14,6 +14,9 @@ from awcl.report.reading import read
 from awcl.report.writing import find
 
 
+SELF = {"pretrain.positives": "self"}
+
+
 def curves(made):
     found = find(read(made.folder))
     drawn = plots.over_axes(found.stored, found.arms, found.estimates)
@@ -40,6 +43,26 @@ def test_an_axis_of_words_has_a_place_for_each(ratios):
     chart = drawn["granularity-planes-ridge-macro-f1"]
     assert chart.ticks == {0.0: "coarse", 1.0: "fine"}
     assert lines(chart) == {"ratio 0.5": [0, 1], "ratio 1": [0, 1]}
+
+
+def test_arms_have_lines_of_their_own_and_one_trial_of_both_is_on_both(making):
+    axes = {"anatomy.ratio": [0, 1], "pretrain.batch": [32, 64]}
+    made = making(arms={"simclr": SELF, "awcl": {}}, axes=axes)
+    for batch in (32, 64):
+        for ratio in (0, 1):
+            made.add(right=0.5, anatomy__ratio=ratio, pretrain__batch=batch)
+    drawn, _ = curves(made)
+    assert lines(drawn["batch-planes-ridge-macro-f1"]) == {
+        "awcl, ratio 0": [32, 64],
+        "awcl, ratio 1": [32, 64],
+        "simclr, ratio 0": [32, 64],
+    }
+    assert lines(drawn["ratio-planes-ridge-macro-f1"]) == {
+        "awcl, batch 32": [0, 1],
+        "awcl, batch 64": [0, 1],
+        "simclr, batch 32": [0],
+        "simclr, batch 64": [0],
+    }
 
 
 def test_every_seed_is_a_dot(ratios):
@@ -100,6 +123,27 @@ def test_few_label_curves_run_over_the_shares_of_patients(making):
     scores = [f1_score(t["truth"], t["ridge"], average="macro") for t in each]
     assert best.y[0] == pytest.approx(sum(scores) / 2)
     assert not list(plots.forests(found.estimates, found.to_simclr))
+
+
+def test_a_label_matched_curve_runs_over_trials_of_every_share(making):
+    """Pre-training with labels has the point of its own share, pre-training without has all."""
+    shares = [0.05, 0.25, 1]
+    made = making(arms={"awcl": {}, "simclr": SELF}, axes={"anatomy.ratio": shares})
+    for ratio in shares:
+        made.add(table=few_label([ratio], 0.9), anatomy__ratio=ratio)
+    made.add(table=few_label(shares, 0.3), pretrain__positives="self")
+    for trial in made.folder.trials():
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
+    [chart] = plots.few_labels(find(read(made.folder)).estimates)
+    assert lines(chart) == {"awcl": [5, 25, 100], "simclr": [5, 25, 100]}
+
+
+def few_label(shares, right):
+    made = predictions(right, 0)
+    for share in shares:
+        made[f"few_label/{share:g}/0/ridge"] = made["ridge"]
+    return made.drop(columns="ridge")
 
 
 def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):

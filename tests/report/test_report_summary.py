@@ -4,7 +4,7 @@ from made_study import predictions
 
 from awcl.report import summary
 from awcl.report.reading import read
-from awcl.report.writing import contents, find
+from awcl.report.writing import contents, find, write
 
 
 def told(making) -> str:
@@ -91,6 +91,8 @@ def test_a_running_study_is_told_as_one(making):
     made.add(right=0.5)
     with made.folder.only_driver():
         assert "The study is running" in told(made)
+        write(made.folder, has_ended=True)  # as its driver does last, which holds the folder still
+        assert "The study is running" not in made.folder.report.read_text()
     assert "The study is running" not in told(made)
 
 
