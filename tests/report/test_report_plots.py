@@ -13,7 +13,6 @@ from awcl.report.charts import Forest, points
 from awcl.report.reading import read
 from awcl.report.writing import find
 
-
 SELF = {"pretrain.positives": "self"}
 
 
