@@ -16,6 +16,7 @@ and the adjusted p is below 0.05. With fewer than six patients none can be, and 
 Nor can any be with more than about 50 arms: there resamples are too few to tell so small a p.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -209,7 +210,17 @@ def p_value(resampled: np.ndarray, units: int) -> float:
     resampled = resampled[~np.isnan(resampled)]  # draws that hold no frame of a score
     number = len(resampled) + 1
     tails = ((resampled <= 0).sum() + 1) / number, ((resampled >= 0).sum() + 1) / number
-    return float(min(1.0, max(2 * min(tails), 2.0 ** (1 - units))))
+    return float(min(1.0, max(2 * min(tails), least_p(units))))
+
+
+def least_p(units: int) -> float:
+    """No p-value of differences between so many patients is below it."""
+    return 2.0 ** (1 - units)
+
+
+def patients_needed(comparisons: int) -> int:
+    """The fewest test patients of whom one of so many comparisons can be clear."""
+    return next(n for n in itertools.count(scores.FEWEST) if comparisons * least_p(n) < ALPHA)
 
 
 def holm(p: Sequence[float]) -> list[float]:

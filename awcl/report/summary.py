@@ -10,6 +10,7 @@ from awcl.report.comparing import (
     Estimate,
     Estimates,
     anatomy_against_rest,
+    patients_needed,
     ranking,
 )
 from awcl.report.headlines import CURVES, Score
@@ -75,7 +76,7 @@ def verdicts(to_simclr: Compared) -> str:
     )
 
 
-def cautions(stored: Stored, estimates: Estimates) -> Iterator[str]:
+def cautions(stored: Stored, estimates: Estimates, to_simclr: Compared) -> Iterator[str]:
     """What these numbers cannot tell."""
     if any(len(of.each) == 1 for each in estimates.values() for of in each):
         yield "One seed: nothing is known of what another seed would give."
@@ -89,6 +90,7 @@ def cautions(stored: Stored, estimates: Estimates) -> Iterator[str]:
             f"Few test patients: below about {FEW_PATIENTS} an interval is too narrow "
             f"(test patients: {told})."
         )
+    yield from _out_of_reach(to_simclr)
     if any(len(each) > 1 for each in estimates.values()):
         yield (
             "Which arm is best is seen on the same test patients that judge it, so the lead of the "
@@ -98,6 +100,19 @@ def cautions(stored: Stored, estimates: Estimates) -> Iterator[str]:
         sources = set(stored.frames["source"])
         if sources == {"phantom"}:
             yield "The frames are a phantom's, drawn and not scanned: this is no clinical result."
+
+
+def _out_of_reach(to_simclr: Compared) -> Iterator[str]:
+    """Where so many arms are compared on so few patients that no difference could be clear."""
+    short: dict[str, tuple[int, int]] = {}
+    for score, each in to_simclr.items():
+        if each and each[0].units < patients_needed(len(each)):
+            short[score.task] = each[0].units, len(each)
+    for task, (units, number) in short.items():
+        yield (
+            f"{task}: no difference to SimCLR can be clear with {units} test patients and "
+            f"{_count(number, 'comparison')}, however large; it takes {patients_needed(number)}."
+        )
 
 
 def _finding(

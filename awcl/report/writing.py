@@ -79,7 +79,7 @@ def contents(found: Found) -> Content:
         state=list(summary.state(stored, found.arms, found.apart)),
         verdicts=summary.verdicts(found.to_simclr),
         findings=summary.findings(found.estimates, found.to_simclr, found.to_rival),
-        cautions=list(summary.cautions(stored, found.estimates)),
+        cautions=list(summary.cautions(stored, found.estimates, found.to_simclr)),
         conditions=list(again.conditions(stored, found.estimates)),
         sections=[*_of_comparisons(found), *_of_trials(found), _of_data(stored)],
         pictures=pictures(found.arms, found.estimates, stored.path),

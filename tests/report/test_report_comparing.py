@@ -115,6 +115,15 @@ def slow_holm(p: list[float]) -> list[float]:
     return [adjusted[at] for at in range(len(p))]
 
 
+@pytest.mark.parametrize("number", [1, 4, 10, 30])
+def test_so_many_patients_are_needed_and_no_fewer(number):
+    surely = np.ones(10**6)  # a difference in every resample, of which there are plenty
+    units = comparing.patients_needed(number)
+    assert number * comparing.p_value(surely, units) < comparing.ALPHA
+    fewer = number * comparing.p_value(surely, units - 1)
+    assert fewer >= comparing.ALPHA or units == scores.FEWEST
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 7])
 def test_holm_is_that_of_the_paper(number):
     p = np.random.default_rng(number).random(number).tolist()

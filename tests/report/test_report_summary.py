@@ -51,6 +51,19 @@ def test_equal_arms_are_not_clear(making):
     assert "not clear: the interval holds zero" in text and "clearly better (" not in text
 
 
+def test_it_is_told_where_no_difference_could_be_clear(making):
+    made = making(axes={"anatomy.ratio": [0, *(n / 10 for n in range(1, 8))]})
+    for n in range(8):
+        made.add(table=predictions(0.1 + 0.1 * n, n, patients=8), anatomy__ratio=n / 10)
+    found = find(read(made.folder))
+    [each] = found.to_simclr.values()
+    assert len(each) == 7 and not any(of.is_clear for of in each)
+    assert (
+        "planes: no difference to SimCLR can be clear with 8 test patients and 7 comparisons, "
+        "however large; it takes 9." in told(made)
+    )
+
+
 def test_one_seed_and_few_patients_are_told(making):
     made = making(axes={"anatomy.ratio": [0, 1]})
     made.add(0, table=predictions(0.3, 0, patients=4), anatomy__ratio=0)
