@@ -3,6 +3,7 @@
 Every field is a command-line flag by its dotted name (`--pretrain.temperature 0.1`).
 """
 
+import math
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -84,6 +85,10 @@ class PretrainConfig(Config):
     """Frames a step over all workers; two views of each."""
     workers: int = Field(1, ge=1)
     """Processes that share the batch. Part of the key: BatchNorm sees a worker's share of it."""
+    chunk: int = Field(0, ge=0)
+    """Frames whose graph a worker has in memory at a time, at most; 0: all of its share. The loss
+    stays that of the whole batch, at one more forward (awcl/pretrain/cached.py). BatchNorm sees a
+    chunk at a time."""
     temperature: float = Field(0.1, gt=0)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0)
@@ -92,6 +97,11 @@ class PretrainConfig(Config):
     """Epochs of linear warm-up before the cosine."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 autocast where the processor or card has it, else float32."""
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks a worker's share of a batch goes through in, as even as can be."""
+        return math.ceil(self.batch // self.workers / self.chunk) if self.chunk else 1
 
 
 class DataConfig(Config):

@@ -11,6 +11,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from awcl.data.table import rows_where
 from awcl.encoder import Encoder
 from awcl.errors import InputError, NotFiniteError
 from awcl.files import AnyPath, read_json, write_json
-from awcl.pretrain import machine, methods
+from awcl.pretrain import cached, machine, methods
 from awcl.pretrain.feed import Feed
 from awcl.pretrain.groups import positives_report
 from awcl.pretrain.method import Batch, Method
@@ -150,6 +151,7 @@ class Session:
         self.threads = run.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self.bfloat16 = machine.bfloat16(config.pretrain.precision, self.device)
+        self.chunks = config.pretrain.chunks
 
         rows = pretrain_rows(pack, config)
         self.frames = pack.frames.iloc[rows].reset_index(drop=True)
@@ -233,17 +235,27 @@ class Session:
         rate = learning_rate(self.config.pretrain, self.batches.steps, number)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        x = self.method.inputs(batch).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            outputs = self.trained(x)
-        loss, more = self.method.loss(outputs, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, more = self._backward(batch, seed)
         norm = nn.utils.get_total_norm(p.grad for p in self.net.parameters() if p.grad is not None)
         self.optimizer.step()
         self.method.after_step()
         values = {"loss": loss, "grad_norm": norm, **more}
         return {name: value.detach() for name, value in values.items()}
+
+    def _backward(self, batch: Batch, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Gives the weights their gradients; the loss, and what more the method has to report."""
+        x = self.method.inputs(batch).contiguous(memory_format=torch.channels_last)
+        if self.chunks > 1:
+            chunks, loss_of = x.tensor_split(self.chunks), partial(self.method.loss, batch=batch)
+            return cached.backward(self.trained, chunks, loss_of, seed, self._forward)
+        loss, more = self.method.loss(self._forward(self.trained, x), batch)
+        loss.backward()
+        return loss, more
+
+    def _forward(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return net(x)
 
     def _check_finite(self) -> None:
         """Raises on every worker where a loss or gradient of any worker is not finite."""

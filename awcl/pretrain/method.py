@@ -60,7 +60,8 @@ class Method(ABC):
     backward; optimizer step; method.after_step().
 
     `loss` is a function of the network's outputs, so that the loop alone decides how they are
-    computed (in one piece, on several workers, in pieces with a gradient cache).
+    computed (in one piece, on several workers, in chunks: awcl/pretrain/cached.py). It is called
+    once a step; a network that it runs itself goes through config.pretrain.chunks chunks, too.
 
     config: canonical. frames: those to pre-train on, a row each. labels_used: how many of their
     anatomy labels the method reads.

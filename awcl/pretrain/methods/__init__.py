@@ -7,6 +7,7 @@ differ from their defaults.
 """
 
 import importlib
+import math
 import pkgutil
 
 import pandas as pd
@@ -59,12 +60,22 @@ def canonical(config: TrialConfig) -> TrialConfig:
     if config.anatomy.ratio == 1:  # all frames and all patients are the same labels
         anatomy = with_defaults(config.anatomy, "ratio_unit")
         config = config.model_copy(update={"anatomy": anatomy})
-    return method.canonical(config)
+    return method.canonical(_with_even_chunks(config))
 
 
 def defaults(name: str) -> TrialConfig:
     """The default trial, with the default settings of this method."""
     return TrialConfig(method=MethodConfig(**find(name).Settings().model_dump()))
+
+
+def _with_even_chunks(config: TrialConfig) -> TrialConfig:
+    """`pretrain.chunk` as it is carried out: the frames of the largest chunk, 0 where there is one.
+
+    Chunks of 40 of 64 frames are two of 32, as with 32.
+    """
+    pretrain, share = config.pretrain, config.pretrain.batch // config.pretrain.workers
+    largest = math.ceil(share / pretrain.chunks) if pretrain.chunks > 1 else 0
+    return config.model_copy(update={"pretrain": pretrain.model_copy(update={"chunk": largest})})
 
 
 def _untrained(config: TrialConfig) -> TrialConfig:

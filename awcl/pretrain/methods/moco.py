@@ -136,7 +136,8 @@ class Method(groups.Method):
 
     def _keys(self, views: Tensor) -> Tensor:
         x = views.contiguous(memory_format=torch.channels_last)
-        return method.on_sphere(self.key_net(x))
+        chunks = x.tensor_split(self.config.pretrain.chunks)
+        return method.on_sphere(torch.cat([self.key_net(chunk) for chunk in chunks]))
 
     def _positive(self, frames: Tensor, masked: Tensor) -> Tensor:
         """(groupings, b, Q) bool: which keys of the queue are of the group of which query."""
