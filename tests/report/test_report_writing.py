@@ -249,7 +249,7 @@ def test_a_report_that_fails_is_one_line_and_fails_no_study(
 ):
     from awcl.commands import studies
 
-    def fails(folder):
+    def fails(folder, has_ended):
         raise error
 
     monkeypatch.setattr("awcl.report.writing.write", fails)
