@@ -67,8 +67,8 @@ PEAKS = {
 }  # fmt: skip
 """TFLOP/s of dense bfloat16 with sums in float32, by NVIDIA's data sheets; first match counts."""
 TIMM = {"resnet18": 3481.78, "resnet50": 1218.01}
-"""Images/s of training on an RTX 3090, AMP, channels_last, 224 px, 512 images a batch, PyTorch 1.12.
-From results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv of huggingface/pytorch-image-models."""
+"""Images/s of training on an RTX 3090: AMP, channels_last, 512 images of 224 px, PyTorch 1.12; from
+timm's own results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv."""
 VIEWS = (4096, 16384, 65536, 262144)
 CHUNKS = (2**26, 2**28, 2**30)
 RECIPE = "ultrasound"
