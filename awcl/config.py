@@ -160,6 +160,9 @@ class RunConfig(Config):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     loader_workers: int = Field(0, ge=0)
     """Processes that make views, a worker; 0 makes them in the training process."""
+    views: Literal["cpu", "device"] = "cpu"
+    """Where the pixels of views are made: cpu, by those processes; device, in batches by the device
+    that trains. The same views: to the bit, but one pixel in a million of a blurred one."""
     threads: int = Field(0, ge=0)
     """Processor threads a worker; 0 takes what there is. Another number on resume warns."""
     keep: int = Field(2, ge=1)

@@ -14,4 +14,7 @@ the two within a turn: the machine may be slow or busy, it is so for both.
 
 Peers live in an environment of their own, made by `make bench-peers` (requirements.txt here); a row
 without its peer says so, and the rest runs.
+
+What needs a card is a command of its own, `python -m benchmarks.gpu` (gpu.py): GPU.md and gpu.json.
+Its figures are not yet measured.
 """

@@ -27,6 +27,12 @@ times as fast as the other ours is, or what the row says.
 """
 
 
+COLUMNS = (
+    "| what | ours | against | ratio | aim | met | date |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
+
+
 def machine() -> dict[str, Any]:
     """What it ran on."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -79,20 +85,12 @@ def add(name: str, rows: list[Row], took: float, busy: float) -> None:
 
 def table(stored: dict[str, Any]) -> str:
     """RESULTS.md."""
-    about = stored["machine"]
-    lines = [
-        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
-        f"{about['system']}, Python {about['python']}; "
-        + ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-        + ".\n",
-        "| what | ours | against | ratio | aim | met | date |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [told(stored["machine"]) + "\n", *COLUMNS]
     preliminary = False
     for file in (stored["files"][name] for name in FILES if name in stored["files"]):
         mark = "*" if file["busy_cores"] > BUSY else ""
         preliminary |= bool(mark)
-        lines += [_line(row, file["date"] + mark) for row in file["rows"]]
+        lines += [line(row, file["date"] + mark) for row in file["rows"]]
     if preliminary:
         lines.append(
             "\n\\* Preliminary: other work kept the machine busy. The ratio may stand; the figures "
@@ -101,7 +99,17 @@ def table(stored: dict[str, Any]) -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-def _line(row: dict[str, Any], date: str) -> str:
+def told(about: dict[str, Any]) -> str:
+    """What `machine` found, in a line."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
+        f"{about['system']}, Python {about['python']}; {versions}."
+    )
+
+
+def line(row: dict[str, Any], date: str) -> str:
+    """A row of the table under COLUMNS."""
     if not row["ours"]:
         return f"| {row['what']} | | | | | {row['why']} | {date} |"
     met = {True: "yes", False: f"no: {row['why']}" if row["why"] else "no", None: ""}[row["met"]]

@@ -72,7 +72,7 @@ def test_flat_and_back_is_the_same():
     config = changed(anatomy__ratio=0.3, data__pretrain_where={"source": "!x"}, seed=4)
     assert with_values(BASE, flat(config), "here") == config
     assert flat(config)["anatomy.ratio"] == 0.3
-    assert set(flat(RunConfig())) == {"device", "loader_workers", "threads", "keep"}
+    assert set(flat(RunConfig())) == {"device", "loader_workers", "views", "threads", "keep"}
 
 
 def test_settings_of_methods_are_fields_like_others():

@@ -163,7 +163,7 @@ class Session:
         self.trained: nn.Module = self.net
         if self.world > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.net)
-        self.optimizer = _optimizer(config.pretrain, self.net)
+        self.optimizer = _optimizer(config.pretrain, self.net, fused=self.device.type == "cuda")
         self.feed = Feed(
             pack,
             rows,
@@ -174,6 +174,7 @@ class Session:
             world=self.world,
             loader_workers=run.loader_workers,
             pin_memory=self.device.type == "cuda",
+            on_device=run.views == "device",
         )
         self.tally = Tally(self.batches.steps, self.device)
         self.history: list[dict[str, Any]] = []
@@ -295,8 +296,9 @@ class Session:
         """Goes on from a complete checkpoint of the same trial."""
         # To the cpu: load_state_dict moves what belongs on the card, and Adam's step does not.
         state = torch.load(checkpoint / records.STATE, map_location="cpu", weights_only=True)
+        made_on = {"views": "cpu", **state["machine"]}  # the only ones that there were once
         for name, value in self._machine().items():
-            then = state["machine"][name]
+            then = made_on[name]
             if then != value:
                 warnings.warn(
                     f"{checkpoint.name} was made with {name} {then}, this run has {value}; "
@@ -316,6 +318,7 @@ class Session:
             "threads": self.threads,
             "device": self.device.type,
             "bfloat16": self.bfloat16,
+            "views": self.run.views,
             "torch": str(torch.__version__),
         }
 
@@ -346,12 +349,13 @@ def learning_rate(config: PretrainConfig, steps: int, number: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (number - warmup) / max(1, total - warmup)))
 
 
-def _optimizer(config: PretrainConfig, net: nn.Module) -> torch.optim.Optimizer:
-    """No weight decay on biases and norms, as is usual."""
+def _optimizer(config: PretrainConfig, net: nn.Module, fused: bool) -> torch.optim.Optimizer:
+    """No weight decay on biases and norms, as is usual. fused: one kernel for all weights."""
     decayed = [p for p in net.parameters() if p.ndim > 1]
     kept = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
-    options = {"lr": config.lr, "weight_decay": config.weight_decay}
+    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    options["fused"] = fused or None  # None is torch's choice, as ever on a processor
     match config.optimizer:
         case "adam":
             return torch.optim.Adam(groups, **options)

@@ -19,6 +19,7 @@ from awcl.encoder import check_backbone
 from awcl.errors import InputError
 from awcl.files import AnyPath, storage_folder, whole_file
 from awcl.pretrain import methods
+from awcl.pretrain.feed import draws
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
 from awcl.records import StudyFolder, TrialFolder, checkpoint_digest
@@ -187,12 +188,16 @@ def _check(plan: Plan) -> None:
         for task in study.tasks:
             tasks.build(tasks.settings(task), pack, taxonomy)
     for trial in plan.trials:
-        Views(trial.config.data.recipe, trial.config.data.size, trial.config.seed)
+        recipe = trial.config.data.recipe, trial.config.data.size, trial.config.seed
+        Views(*recipe)
         frames = trial.pack.frames.iloc[pretrain_rows(trial.pack, trial.config)]
         if trial.config.pretrain.epochs == 0:
             continue
         taxonomy = Taxonomy.load(trial.config.anatomy.taxonomy)
-        methods.build(trial.config, frames.reset_index(drop=True), taxonomy).sampler()
+        method = methods.build(trial.config, frames.reset_index(drop=True), taxonomy)
+        method.sampler()
+        if study.resources.views == "device":
+            draws(method.make_views, *recipe)
 
 
 @contextmanager

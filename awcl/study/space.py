@@ -4,7 +4,7 @@ The same study twice gives the same bytes; `expand` is a pure function from it t
 """
 
 from collections import defaultdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -37,6 +37,8 @@ class Resources(Config):
     """Cards a worker; a fraction shares one."""
     loader_workers: int = Field(0, ge=0)
     """Processes that make views, a worker; 0 makes them in the training process."""
+    views: Literal["cpu", "device"] = "cpu"
+    """Where the pixels of views are made (awcl.config.RunConfig)."""
     concurrent: int = Field(0, ge=0)
     """Trials at a time; 0: as many as fit."""
     retries: int = Field(2, ge=0)

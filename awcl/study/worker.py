@@ -67,7 +67,9 @@ def train(job: Job) -> None:
     proxy = Proxy(pack, taxonomy, job["proxy_level"], job["proxy_where"])
     evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
     asked = job["resources"]
-    run = RunConfig(threads=asked["cpus"], loader_workers=asked["loader_workers"])
+    run = RunConfig(
+        threads=asked["cpus"], loader_workers=asked["loader_workers"], views=asked["views"]
+    )
     reporter = RayReporter(records.TrialFolder(as_path(job["folder"])), run.keep)
     pretrain(config, pack, taxonomy, reporter, evaluators, run, as_path(job["weights"]))
 

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from awcl.config import RunConfig, TrialConfig, with_values
 from awcl.data import decoding, packing
+from awcl.data.device_views import Draws, made, together
 from awcl.data.pack import FramePack
 from awcl.data.views import Views
 from awcl.pretrain import loss as loss_module
@@ -130,6 +131,17 @@ def test_a_step_asks_the_device_for_nothing(tiny_pack):
     assert not {name: seen.calls[name] for name in WAITS if seen.calls[name]}
 
 
+def test_the_device_makes_views_without_an_answer_to_the_host():
+    draws = Draws(Views("ultrasound", 32, seed=0))
+    square = np.random.default_rng(0).integers(0, 256, (37, 37), dtype=np.uint8)
+    rows = [draws.of(frame, 0, 0, 2, np.array([0, 3, 37, 30])) for frame in range(4)]
+    drawn = together([square] * 4, rows)
+    with Seen() as seen:
+        made(drawn, 32)
+    assert seen.calls["aten::gather"] > 0
+    assert not {name: seen.calls[name] for name in WAITS if seen.calls[name]}
+
+
 def test_what_would_wait_is_seen():
     with Seen() as seen:
         x = torch.arange(4.0)
@@ -202,6 +214,7 @@ NOT_LOADED = {
         "torch",
         "pyarrow",
     },  # each worker of packing begins so
+    "benchmarks.gpu": {"ray", "mlflow", "sklearn", "matplotlib"},
     "awcl.data.packing": {"torch", "scipy", "ray", "mlflow", "sklearn", "matplotlib"},
 }
 

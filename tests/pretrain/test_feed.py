@@ -7,6 +7,7 @@ import torch
 from awcl.config import TrialConfig, with_values
 from awcl.data.batches import Batches
 from awcl.data.views import Views
+from awcl.errors import InputError
 from awcl.hashing import uint64
 from awcl.pretrain.feed import Feed
 from awcl.pretrain.method import Batch, Method
@@ -158,3 +159,39 @@ def test_a_method_may_make_an_item_of_several_frames(tiny_pack, rows):
     assert whole[0].frames.tolist() == Pairs().epoch(1)[0, :, 0].tolist()
     second = make(rank=1, world=2)
     assert equal([Batch(b.views[4:], b.frames[4:]) for b in whole], second)
+
+
+# --- views that a device makes -------------------------------------------------------------------
+
+PAPER = with_values(CONFIG, {"data.recipe": "paper"}, "test")  # no blur: the same bits
+
+
+def made(drawn: list) -> list[Batch]:
+    return [batch.to(torch.device("cpu")) for batch in drawn]
+
+
+@pytest.mark.parametrize("loader_workers", [0, 1])
+def test_a_device_makes_the_same_batches(tiny_pack, rows, loader_workers):
+    here = feed(tiny_pack, rows, PAPER)
+    there = feed(tiny_pack, rows, PAPER, on_device=True, loader_workers=loader_workers)
+    for number in (0, 2):
+        assert equal(epoch(here, number), made(epoch(there, number)))
+
+
+def test_a_device_makes_other_views_of_a_frame_that_is_drawn_again(tiny_pack, rows):
+    few = Batches(len(rows), BATCH, 0, only=np.array([1, 2, 3]))
+    here = feed(tiny_pack, rows, PAPER, few)
+    there = feed(tiny_pack, rows, PAPER, few, on_device=True, rank=1, world=2)
+    halves = [Batch(batch.views[4:], batch.frames[4:]) for batch in epoch(here, 0)]
+    assert equal(halves, made(epoch(there, 0)))
+
+
+def test_frames_go_to_the_device_once_and_not_once_a_view(tiny_pack, rows):
+    (batch, *_) = feed(tiny_pack, rows, PAPER, on_device=True).epoch(0)
+    assert batch.drawn.squares.shape == (BATCH, *tiny_pack.image(0).shape)
+
+
+def test_views_of_a_method_s_own_making_are_refused_on_a_device(tiny_pack, rows):
+    batches = Batches(len(rows), BATCH, 0)
+    with pytest.raises(InputError, match=r"views device: this pretrain\.method makes views of its"):
+        Feed(tiny_pack, rows, batches, lambda images, views: None, PAPER, on_device=True)

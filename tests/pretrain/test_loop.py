@@ -321,6 +321,16 @@ def test_loader_workers_and_kept_checkpoints_change_no_bit(tiny_pack, tmp_path, 
     assert len(list(tmp_path.glob("epoch_*"))) == 1
 
 
+def test_views_that_the_device_made_change_no_bit_without_blur(tiny_pack, tmp_path):
+    of = config(data__recipe="paper", pretrain__epochs=2)
+    there = RUN.model_copy(update={"views": "device"})
+    here = train(of, tiny_pack, tmp_path / "here")
+    train(of, tiny_pack, tmp_path / "there", stop_in=2, run=there)
+    with pytest.warns(UserWarning, match="made with views device, this run has cpu"):
+        history = train(of, tiny_pack, tmp_path / "there")
+    assert without_times(history) == without_times(here)
+
+
 def test_another_number_of_threads_on_resume_warns_and_goes_on(tiny_pack, tmp_path):
     of, other = config(pretrain__epochs=2), RunConfig(device="cpu", threads=2)
     train(of, tiny_pack, tmp_path, stop_in=2)

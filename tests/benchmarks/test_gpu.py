@@ -1,0 +1,108 @@
+"""The benchmark of a card, on a processor and at tiny sizes: that it runs, and what it counts."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import gpu, material
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def noise_for_pictures(monkeypatch) -> None:
+    """A drawn one takes a second or two."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
+    monkeypatch.setattr(material, "picture", lambda number: noise + np.uint8(number))
+    monkeypatch.setattr(material, "DRAWN", 2)
+
+
+def run(monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", *arguments])
+    gpu.main()
+
+
+def test_a_smoke_run_gives_every_row_and_a_table(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "--smoke", "--device", "cpu", "--out", str(tmp_path))
+    stored = json.loads((tmp_path / "gpu.json").read_text())
+    rows = stored["rows"]
+    assert all(row["ours"] and row["against"] and min(row["ratio"]) > 0 for row in rows)
+    whats = "\n".join(row["what"] for row in rows)
+    for mode in gpu.MODES:
+        for where in ("0 loader processes", "it"):
+            assert f"{mode}, views by {where}\n" in whats
+    assert sum("loss, forward and backward" in row["what"] for row in rows) == 6
+    assert sum("views, recipe" in row["what"] for row in rows) == 4
+    table = (tmp_path / "GPU.md").read_text()
+    assert table.count("\n| ") == len(rows) + 2
+    assert stored["machine"]["card"] in table
+    assert capsys.readouterr().out.count("\n") == len(rows) + 1
+
+
+def test_what_fails_is_told_and_the_rest_still_runs(monkeypatch, tmp_path):
+    def in_mode(net, mode, device):
+        if mode == "compiled":
+            raise RuntimeError("no compiler\nat all")
+        return net
+
+    monkeypatch.setattr(gpu, "in_mode", in_mode)
+    flags = ["--smoke", "--device", "cpu", "--only", "training", "--modes", "compiled", "eager"]
+    with pytest.raises(SystemExit, match="some rows failed"):
+        run(monkeypatch, *flags, "--out", str(tmp_path))
+    first, *others = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert first["why"] == "failed: RuntimeError: no compiler"
+    assert len(others) == 2 and all(row["ours"] for row in others)
+
+
+def test_without_a_card_it_says_what_does_run(monkeypatch):
+    with pytest.raises(SystemExit, match="no CUDA device here; --smoke shows"):
+        run(monkeypatch, "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "tera"),
+    [
+        ("NVIDIA L4, 22 GiB", 121),
+        ("NVIDIA L40S, 44 GiB", 362),
+        ("NVIDIA A100-SXM4-80GB, 79 GiB", 312),
+        ("NVIDIA H100 PCIe, 79 GiB", 756),
+        ("NVIDIA H100 80GB HBM3, 79 GiB", 989),
+        ("NVIDIA GeForce RTX 4090, 24 GiB", 165),
+    ],
+)
+def test_the_peak_of_a_card_is_found_by_its_name(name, tera):
+    assert gpu.peak(name) == tera * 1e12
+
+
+def test_a_card_that_is_not_listed_has_no_share_of_a_peak():
+    assert gpu.peak("NVIDIA RTX A400") is None
+    assert gpu.peak_share(CPU, 1e12) == ""
+
+
+def test_flops_are_two_a_multiplication_forward_and_twice_that_backward():
+    """Of the first layer backward once: nothing asks for the gradient of the views."""
+    net = nn.Sequential(nn.Flatten(), _Float(), nn.Linear(64, 10), nn.Linear(10, 3))
+    of = SimpleNamespace(net=net, device=CPU, bfloat16=False)
+    views = 2 * 5
+    assert gpu.counted_flops(of, 5, 8) == 2 * views * (2 * 64 * 10 + 3 * 10 * 3)
+
+
+class _Float(nn.Module):
+    def forward(self, x):
+        return x.float()
+
+
+def test_a_chunk_is_that_of_the_loss_meanwhile_and_not_after(monkeypatch):
+    before, seen = gpu.loss_module.CHUNK_BYTES, []
+    monkeypatch.setattr(
+        gpu, "group_loss", lambda z, *_: seen.append(gpu.loss_module.CHUNK_BYTES) or z.sum()
+    )
+    z, groups = gpu.loss_rows.made(64)
+    gpu.in_chunks(z, groups, 2**10)()
+    assert seen == [2**10]
+    assert before == gpu.loss_module.CHUNK_BYTES
