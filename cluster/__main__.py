@@ -1,7 +1,7 @@
 """`python -m cluster`: writes aws.yaml, gcp.yaml, kuberay.yaml and onprem.yaml from site.toml.
 
-    python -m cluster                                   cluster/site.toml, beside it
-    python -m cluster --site lab.toml --out lab         another lab's
+python -m cluster                                   cluster/site.toml, beside it
+python -m cluster --site lab.toml --out lab         another lab's
 """
 
 import argparse

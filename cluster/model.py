@@ -120,7 +120,9 @@ class Site(Config):
     @model_validator(mode="after")
     def _sound(self) -> "Site":
         if self.head.spot or self.head.gpus or self.head.at_most != 1:
-            raise ValueError("head: is one machine on demand, without cards: the study dies with it")
+            raise ValueError(
+                "head: is one machine on demand, without cards: the study dies with it"
+            )
         if not self.gpu_workers.gpus:
             raise ValueError("gpu_workers: have no gpus")
         if self.cpu_workers and self.cpu_workers.gpus:
