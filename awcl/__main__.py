@@ -208,6 +208,12 @@ def _encoder_parsers(actions: Any, of_methods: bool) -> None:
 ENCODER = "checkpoint, run folder, weights file, 'random' or 'imagenet'"
 STORAGE = "a folder (default ./results), or s3://BUCKET/NAME, gs:// or abfss://"
 TRACKING = "MLflow; default SQLite in storage, in ./results where that is a URL"
+EXAMPLES = {
+    "run": " --frames clean.parquet",
+    "propose": " 8",
+    "submit": " --cluster cluster/aws.yaml --storage s3://BUCKET/studies \\\n"
+    "    --frames /home/awcl/data/frames.parquet --packs /home/awcl/data/packs",
+}
 PACKS = "default STORAGE/packs, ~/.cache/awcl/packs where that is a URL"
 
 
@@ -223,8 +229,9 @@ def _study_parsers(actions: Any) -> None:
         ("propose", commands.study_propose, "append configurations, learnt from finished trials"),
         ("sync", commands.study_sync, "write what is stored to MLflow, also into an empty one"),
         ("register", commands.study_register, "the best encoder to MLflow's model registry"),
+        ("submit", commands.study_submit, "run it as a job of a cluster (cluster/README.md)"),
     ):
-        rest = {"run": " --frames clean.parquet", "propose": " 8"}.get(name, "")
+        rest = EXAMPLES.get(name, "")
         c = _command(studies, name, run, summary, f"awcl study {name} planes{rest}")
         c.add_argument("name", metavar="NAME_OR_FILE")
         if name == "propose":
@@ -234,17 +241,24 @@ def _study_parsers(actions: Any) -> None:
             c.add_argument("--tracking", metavar="URI", help=TRACKING)
         if name == "register":
             c.add_argument("--trial", metavar="KEY", help="another than the best finished one")
-        if name in ("run", "evaluate"):
+        if name in ("run", "evaluate", "submit"):
             c.add_argument("--frames", metavar="FRAMES.parquet")
             c.add_argument("--packs", metavar="DIR", help=PACKS)
             _imagenet_flag(c)
             c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
-        if name == "run":
+        if name in ("run", "submit"):
             c.add_argument(
                 "--smoke", action="store_true",
                 help="a small study of its own, NAME-smoke: does all of it work on these frames?",
             )  # fmt: skip
+        if name == "run":
             c.add_argument("--dry-run", action="store_true", help="tell trials and time, run none")
+        if name == "submit":
+            c.add_argument(
+                "--cluster", required=True, metavar="FILE_OR_URL",
+                help="a file of `ray up`, or the address of a dashboard; paths are the head's",
+            )  # fmt: skip
+            c.add_argument("--follow", action="store_true", help="tell what it says until it ends")
 
 
 def _encoder_flags(command: argparse.ArgumentParser) -> None:

@@ -15,9 +15,10 @@ from awcl.commands.studies import (
     study_status,
     study_sync,
 )
+from awcl.commands.submitting import study_submit
 
 __all__ = [
     "audit", "embed", "evaluate", "export", "frames", "pack", "phantom", "pretrain",
     "study_evaluate", "study_propose", "study_register", "study_report", "study_run",
-    "study_status", "study_sync",
+    "study_status", "study_submit", "study_sync",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The Ray that a study runs on: which one, and how much fits it at a time."""
 
+import json
 import os
 import signal
 import threading
@@ -67,9 +68,19 @@ def slots(asked: Resources, workers: int) -> int:
     return min(fit, asked.concurrent or fit)
 
 
+def _there() -> dict[str, float]:
+    """What the cluster has, or will have when its machines come: those wait until work waits.
+
+    Ray does not say how far a cluster grows, so its files do (AWCL_CLUSTER_LIMITS).
+    """
+    limits = json.loads(os.environ.get("AWCL_CLUSTER_LIMITS", "{}"))
+    there = ray.cluster_resources()
+    return there | {name: max(most, there.get(name, 0)) for name, most in limits.items()}
+
+
 def fitting(asked: Resources, workers: int, driver: dict[str, float], what: str) -> int:
     """How often it fits the cluster. Raises InputError where it never does."""
-    there = ray.cluster_resources()
+    there = _there()
     fit = []
     for name, need in {"CPU": asked.cpus * workers, "GPU": asked.gpus * workers}.items():
         if need:

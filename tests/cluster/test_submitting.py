@@ -1,0 +1,169 @@
+"""`awcl study submit` and the file that `ray submit` ships."""
+
+import importlib.util
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from awcl.__main__ import main
+
+CLUSTER = Path(__file__).parents[2] / "cluster"
+URL = "http://127.0.0.1:1"
+STORAGE = ["--storage", "s3://bucket/studies"]
+
+
+def told(capsys, *arguments: str) -> str:
+    """What `awcl study submit` says when it refuses."""
+    with pytest.raises(SystemExit) as ended:
+        main(["study", "submit", *arguments])
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ([], "--storage results: a job runs on the cluster's head"),
+        ([*STORAGE, "--frames", "data/f.parquet"], "--frames data/f.parquet: a job runs on"),
+        ([*STORAGE, "--tracking", "https://me:word@lab"], "--tracking: holds a password"),
+        ([*STORAGE, "--tracking", "http://mlflow.lab"], "sends passwords readably"),
+        ([*STORAGE, "--cluster", "http://10.0.0.1:8265"], "send the token readably"),
+        ([*STORAGE, "--cluster", "none.yaml"], "--cluster none.yaml: No such file"),
+        ([*STORAGE, "--cluster", str(CLUSTER / "kuberay.yaml")], "kubectl create -f"),
+        ([*STORAGE, "--cluster", str(CLUSTER / "docker-compose.yaml")], "names no provider"),
+        ([*STORAGE, "--cluster", URL], URL),
+    ],
+)
+def test_what_cannot_work_on_a_cluster_is_refused_in_a_line(capsys, flags, reason):
+    line = told(capsys, "quickstart", "--cluster", URL, *flags)
+    assert reason in line and "word" not in line.replace("password", "")
+
+
+class Jobs:
+    """Ray's jobs, without a Ray."""
+
+    def __init__(self, *there):
+        self.there, self.shipped = list(there), {}
+
+    def list_jobs(self):
+        return self.there
+
+    def submit_job(self, **given):
+        folder = given["runtime_env"].get("working_dir")
+        self.shipped = (
+            {file.name: file.read_text() for file in Path(folder).iterdir()} if folder else {}
+        )
+        self.given = given
+        return "raysubmit_1"
+
+
+@pytest.fixture
+def submitting(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "token"))
+    from awcl.study import submitting
+
+    return submitting
+
+
+def job(status: str, study: str):
+    from ray.job_submission import JobDetails, JobType
+
+    return JobDetails(
+        type=JobType.SUBMISSION, submission_id="raysubmit_0", status=status,
+        entrypoint="awcl", metadata={"study": study},
+    )  # fmt: skip
+
+
+def test_a_job_is_study_run_with_its_flags_quoted(submitting):
+    jobs = Jobs(job("SUCCEEDED", "planes"), job("RUNNING", "other"))
+    flags = ["--storage", "s3://b/my studies"]
+    assert submitting.submit(jobs, "planes", "planes", flags) == "raysubmit_1"
+    assert jobs.given["entrypoint"] == "awcl study run planes --storage 's3://b/my studies'"
+    assert jobs.given["runtime_env"] == {} and jobs.given["metadata"] == {"study": "planes"}
+
+
+def test_a_recipe_that_is_a_file_travels_alone(submitting, tmp_path):
+    (tmp_path / "mine.py").write_text("# a recipe")
+    (tmp_path / "frames.key").write_text("secret")
+    jobs = Jobs()
+    submitting.submit(jobs, "mine", str(tmp_path / "mine.py"), [])
+    assert jobs.shipped == {"mine.py": "# a recipe"}
+    assert jobs.given["entrypoint"] == "awcl study run mine.py"
+
+
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
+def test_a_study_under_way_is_not_submitted_twice(submitting, status):
+    from awcl.errors import InputError
+
+    jobs = Jobs(job(status, "planes"))
+    with pytest.raises(InputError, match="raysubmit_0 runs it already"):
+        submitting.submit(jobs, "planes", "planes", [])
+
+
+def test_a_tunnel_that_fails_says_why_and_leaves_no_process(submitting, tmp_path):
+    import psutil
+
+    from awcl.errors import InputError
+
+    (tmp_path / "none.yaml").write_text("provider: {type: nowhere}\ncluster_name: x\n")
+    with (
+        pytest.raises(InputError, match="no way to its head"),
+        submitting.dashboard(str(tmp_path / "none.yaml")),
+    ):
+        pass
+    lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert not [line for line in lines if "none.yaml" in line]
+
+
+@pytest.mark.slow
+def test_a_real_ray_runs_the_job_and_a_failure_is_told(shared_ray, capfd, tmp_path, monkeypatch):
+    """The frames are not there, which only the job can know."""
+    address = f"http://{shared_ray._private.worker.global_worker.node.webui_url}"
+    monkeypatch.setenv("PYTHONPATH", str(CLUSTER.parent))
+    with pytest.raises(SystemExit) as ended:
+        main(["study", "submit", "quickstart", "--cluster", address, "--follow",
+              "--storage", str(tmp_path), "--frames", str(tmp_path / "gone.parquet")])  # fmt: skip
+    said = capfd.readouterr()
+    assert "gone.parquet" in said.out and "No such file" in said.out
+    assert ended.value.code == 1 and "submit it again" in said.err
+
+
+def test_the_file_that_ray_submit_ships_is_study_run_on_that_cluster(monkeypatch, capsys):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", "")  # so that what it sets is taken back
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setattr(sys, "argv", ["submit_entry.py", "nosuchstudy", "--storage", "s3://b/x"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(CLUSTER / "submit_entry.py"), run_name="__main__")
+    assert ended.value.code == 2 and os.environ["RAY_ADDRESS"] == "auto"
+    assert "study 'nosuchstudy': no such file and no recipe" in capsys.readouterr().err
+
+
+def test_the_shipped_file_needs_nothing_beside_it(tmp_path):
+    """It is copied alone: whatever it imports is in the image."""
+    text = (CLUSTER / "submit_entry.py").read_text()
+    imported = {line.split()[1].split(".")[0] for line in text.splitlines() if " import " in line}
+    imported = {name for name in imported if importlib.util.find_spec(name)}
+    assert imported <= {"awcl"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "fit"), [("{}", None), ('{"GPU":8,"CPU":64}', 8), ('{"GPU":2,"CPU":64}', 2)]
+)
+def test_trials_count_on_machines_that_come_when_work_waits(monkeypatch, limits, fit):
+    from awcl.errors import InputError
+    from awcl.study import cluster
+    from awcl.study.space import Resources
+
+    monkeypatch.setenv("AWCL_CLUSTER_LIMITS", limits)
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"TRAIN_DRIVER": 1000.0})
+    asked = Resources(gpus=1, cpus=4)
+    if fit is None:
+        with pytest.raises(InputError, match="the cluster has 0"):
+            cluster.slots(asked, 1)
+    else:
+        assert cluster.slots(asked, 1) == fit
