@@ -1,7 +1,7 @@
 """Arms: trials that differ in nothing but the seed; which of them may be compared, and why not."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,18 +144,14 @@ def _without_trials(stored: Stored) -> list[Apart]:
     arms = dict.fromkeys(stored.arm_of.values())
     gone = set(arms) - {arm for key, arm in stored.arm_of.items() if key in there}
     return [
-        *(Apart(_place(row), None, f"not run: {row['reason']}") for row in stored.not_run),
+        *(Apart(_place(row, stored.axes), None, f"not run: {row['reason']}") for row in stored.not_run),
         *(Apart(arm, None, NO_TRIAL) for arm in arms if arm in gone),
     ]
 
 
-def _place(row: Mapping[str, str]) -> str:
+def _place(row: Mapping[str, str], axes: Sequence[str]) -> str:
     """Where a row of `not_run` stands: its arm, its values on the axes."""
-    values = [
-        f"{axis.rpartition('.')[2]} {value}"
-        for axis, value in row.items()
-        if axis not in ("arm", "reason") and value != "-"
-    ]
+    values = [f"{axis.rpartition('.')[2]} {row[axis]}" for axis in axes if row[axis] != "-"]
     return ", ".join([*filter(None, [row.get("arm")]), *values]) or "the study's base"
 
 

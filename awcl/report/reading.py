@@ -89,7 +89,8 @@ class Stored:
 
     @property
     def axes(self) -> list[str]:
-        return list(self.definition["axes"])
+        """Those that tell trials apart: an axis of one value does not, until it is given others."""
+        return [axis for axis, values in self.definition["axes"].items() if len(values) > 1]
 
     @property
     def seeds(self) -> list[int]:

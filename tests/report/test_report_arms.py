@@ -73,6 +73,13 @@ def test_arms_that_are_one_trial_are_one_row_with_both_names(making):
     assert [arm.is_simclr for arm in every] == [False, True], "one of its names says so"
 
 
+def test_an_axis_of_one_value_is_in_no_name(making):
+    made = making(axes={"anatomy.ratio": [0.5, 1], "pretrain.batch": [32]})
+    made.add(anatomy__ratio=0.5, pretrain__batch=32)
+    made.add(anatomy__ratio=1, pretrain__batch=32)
+    assert [arm.name for arm in found(made)[0]] == ["ratio 0.5", "ratio 1"]
+
+
 def test_arms_that_no_axis_tells_apart_have_their_keys(making):
     made = making()
     made.add(pretrain__lr=0.1)
@@ -92,7 +99,7 @@ def test_what_is_not_run_is_listed_with_the_reason_and_its_place_on_the_axes(mak
     reason = "weights not at hand"
     made = making(
         arms={"imagenet": {"model.init": "imagenet"}, "cold": {}},
-        axes={"anatomy.ratio": [0, 1], "anatomy.granularity": ["fine"]},
+        axes={"anatomy.ratio": [0, 1], "anatomy.granularity": ["coarse", "fine"]},
         not_run=[
             {"arm": "imagenet", "anatomy.ratio": "0.0", "anatomy.granularity": "-",
              "reason": reason},
