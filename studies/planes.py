@@ -12,7 +12,7 @@ Granularity is fixed at coarse: the African images say "brain" and no more, so t
 differ on a few dozen brain images only, too few to measure it.
 
 Reached on 120 + 300 images (2 cores, 7 minutes, 2026-11-20): test macro-F1 0.59 to 0.71 with
-intervals of about +-0.08, against 0.48 [0.39, 0.57] untrained; the README has the table.
+intervals of about +-0.08, against 0.48 [0.39, 0.57] untrained; RESULTS.md has the table.
 """
 
 from awcl.config import AnatomyConfig, DataConfig, ModelConfig, PretrainConfig, TrialConfig
