@@ -9,8 +9,8 @@ Needs torch, timm and this package; neither ray nor mlflow. Three subjects:
 training  The loop as `awcl pretrain` runs it, two views a frame, beside the bare step: forward and
           backward of its network on random views that lie on the card. In bfloat16, channels_last;
           eager, compiled, and compiled with CUDA graphs. Views by loader processes, and by the card
-          (run.views). Share of the peak: FLOPs of the bare step as torch counts them, over its time
-          and what the maker of the card says of dense bfloat16.
+          (--views device). Share of the peak: FLOPs of the bare step as torch counts them, over its
+          time and what the maker of the card says of dense bfloat16.
 loss      Forward and backward at 4,096 to 262,144 views, time and memory; beside the form with
           masks where that fits, and with other sizes of chunk.
 views     Made by the card, the copy to it included, beside one core that makes them by OpenCV; and
@@ -82,8 +82,8 @@ def main() -> None:
     print(card(device), flush=True)
     rows: list[Row] = []
     with scratch() as folder:
-        run = Run(folder, options.smoke)
         for subject in options.only or SUBJECTS:
+            run = Run(folder / subject, options.smoke)
             for row in SUBJECTS[subject](run, device, options):
                 print("  " + results.line(asdict(row), options.date), flush=True)
                 rows.append(row)
