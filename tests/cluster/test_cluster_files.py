@@ -151,3 +151,8 @@ def test_the_image_has_what_is_pinned(of_launcher):
     assert copied and all((ROOT / name).exists() for name in copied)
     let_in = (ROOT / ".dockerignore").read_text().splitlines()
     assert all(f"!{name}" in let_in for name in copied)
+
+
+def test_the_image_says_where_home_is():
+    """Ray takes /root where it does not, and the token would lie where nobody reads it."""
+    assert "ENV HOME=/home/awcl\n" in (ROOT / "cluster" / "Dockerfile").read_text()

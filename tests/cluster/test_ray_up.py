@@ -31,7 +31,11 @@ with open({log!r}, "a") as log:
 told = " ".join(words)
 if "printenv HOME" in told:
     print("/home/awcl")
-elif "docker inspect" in told or "command -v docker" in told:
+elif ".Config.Env" in told:
+    print(json.dumps(["HOME=/home/awcl"]))
+elif ".State.Running" in told:
+    print("docker run" in open({log!r}).read())
+elif "command -v docker" in told:
     print("docker")
 """
 
