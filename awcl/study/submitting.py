@@ -27,7 +27,9 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from awcl.errors import InputError
 
+PROGRAM = ("awcl",)  # as the image has it on its PATH
 REMOTE_PORT = 8265
+AGENT_WAIT = 60.0  # seconds until a head that has just started takes jobs
 TUNNEL_WAIT = 60.0  # seconds until a tunnel by ssh must be there
 HERE = ("127.0.0.1", "localhost", "::1")
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -122,14 +124,18 @@ def client(address: str) -> JobSubmissionClient:
     try:
         return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError) as error:  # the latter for a token that is not known
-        raise InputError(f"--cluster: {address}: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(f"--cluster: {address}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def submit(jobs: JobSubmissionClient, study: str, recipe: str, flags: list[str]) -> str:
     """Submits `awcl study run RECIPE FLAGS`; the job's id.
 
     study: its name, by which a second submission is known. Raises InputError where a job of this
-    study is under way.
+    study is under way, and where Ray takes none.
     """
     for job in jobs.list_jobs():
         if job.status in UNDER_WAY and (job.metadata or {}).get("study") == study:
@@ -138,11 +144,17 @@ def submit(jobs: JobSubmissionClient, study: str, recipe: str, flags: list[str])
                 f"`ray job stop {job.submission_id}` ends that, and what it stored is gone on from"
             )
     with _shipped(recipe) as (name, runtime_env):
-        return jobs.submit_job(
-            entrypoint=shlex.join(["awcl", "study", "run", name, *flags]),
-            metadata={"study": study},
-            runtime_env=runtime_env,
-        )
+        entrypoint = shlex.join([*PROGRAM, "study", "run", name, *flags])
+        end = time.monotonic() + AGENT_WAIT
+        while True:
+            try:
+                return jobs.submit_job(
+                    entrypoint=entrypoint, metadata={"study": study}, runtime_env=runtime_env
+                )
+            except RuntimeError as error:  # what Ray raises for every answer that is no yes
+                if "No available agent" not in str(error) or time.monotonic() > end:
+                    raise InputError(f"Ray takes no job: {_line(error)}") from error
+                time.sleep(1)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ REGION = "eu-central-1"
 MINE = "203.0.113.7/32"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 MARK = "AWCL_RAY_UP"
+pytestmark = pytest.mark.slow
 
 STUB = """#!{python}
 import json, os, sys
@@ -134,7 +135,6 @@ def running(machines) -> list[dict]:
     return [one for group in found["Reservations"] for one in group["Instances"]]
 
 
-@pytest.mark.slow
 def test_from_ray_up_to_ray_down(ray, lab, machines, account):
     """One way through a cluster's life; each step needs the one before it."""
     _, nodes = ray("up", "-y", "--no-config-cache", "aws.yaml")
@@ -176,7 +176,6 @@ def _were_told_to_start(nodes: str) -> None:
     assert "a token of nobody" not in nodes  # copied as a file, never a word of a command
 
 
-@pytest.mark.slow
 def test_the_account_opens_ssh_to_one_address_and_ray_adds_nothing(machines, account):
     """After the way above: a group that Ray manages would be open by now."""
     [group] = machines.describe_security_groups(GroupIds=[account["SecurityGroup"]])[

@@ -104,6 +104,32 @@ def test_a_study_under_way_is_not_submitted_twice(submitting, status):
         submitting.submit(jobs, "planes", "planes", [])
 
 
+def test_what_ray_refuses_is_told_in_a_line(submitting, monkeypatch):
+    from awcl.errors import InputError
+
+    def refuse(**given):
+        raise RuntimeError("Request failed with status code 500:\n no disk")
+
+    jobs = Jobs()
+    monkeypatch.setattr(jobs, "submit_job", refuse)
+    with pytest.raises(InputError, match=r"Ray takes no job: .* no disk") as told:
+        submitting.submit(jobs, "planes", "planes", [])
+    assert "\n" not in str(told.value)
+
+
+def test_a_head_that_has_just_started_is_waited_for(submitting, monkeypatch):
+    monkeypatch.setattr(submitting.time, "sleep", lambda seconds: None)
+    jobs, answers = Jobs(), ["No available agent to submit job"] * 2
+
+    def late(**given):
+        if answers:
+            raise RuntimeError(answers.pop())
+        return "raysubmit_1"
+
+    monkeypatch.setattr(jobs, "submit_job", late)
+    assert submitting.submit(jobs, "planes", "planes", []) == "raysubmit_1"
+
+
 def test_a_tunnel_that_fails_says_why_and_leaves_no_process(submitting, tmp_path):
     import psutil
 
@@ -117,19 +143,6 @@ def test_a_tunnel_that_fails_says_why_and_leaves_no_process(submitting, tmp_path
         pass
     lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
     assert not [line for line in lines if "none.yaml" in line]
-
-
-@pytest.mark.slow
-def test_a_real_ray_runs_the_job_and_a_failure_is_told(shared_ray, capfd, tmp_path, monkeypatch):
-    """The frames are not there, which only the job can know."""
-    address = f"http://{shared_ray._private.worker.global_worker.node.webui_url}"
-    monkeypatch.setenv("PYTHONPATH", str(CLUSTER.parent))
-    with pytest.raises(SystemExit) as ended:
-        main(["study", "submit", "quickstart", "--cluster", address, "--follow",
-              "--storage", str(tmp_path), "--frames", str(tmp_path / "gone.parquet")])  # fmt: skip
-    said = capfd.readouterr()
-    assert "gone.parquet" in said.out and "No such file" in said.out
-    assert ended.value.code == 1 and "submit it again" in said.err
 
 
 def test_the_file_that_ray_submit_ships_is_study_run_on_that_cluster(monkeypatch, capsys):
