@@ -144,7 +144,10 @@ def _without_trials(stored: Stored) -> list[Apart]:
     arms = dict.fromkeys(stored.arm_of.values())
     gone = set(arms) - {arm for key, arm in stored.arm_of.items() if key in there}
     return [
-        *(Apart(_place(row, stored.axes), None, f"not run: {row['reason']}") for row in stored.not_run),
+        *(
+            Apart(_place(row, stored.axes), None, f"not run: {row['reason']}")
+            for row in stored.not_run
+        ),
         *(Apart(arm, None, NO_TRIAL) for arm in arms if arm in gone),
     ]
 
