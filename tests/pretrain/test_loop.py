@@ -410,6 +410,19 @@ def test_what_loader_workers_made_beyond_a_notice_changes_no_bit(
     assert_same_end(tmp_path, uninterrupted("groups"))
 
 
+@pytest.mark.parametrize("method", ["stateful", "moco"])
+def test_a_run_in_chunks_goes_on_to_the_same_bits_with_any_loader(
+    tiny_pack, tmp_path, asked_each_step, method
+):
+    of = config(pretrain__method=method, pretrain__chunk=3)
+    train(of, tiny_pack, tmp_path / "whole")
+    other = RunConfig(device="cpu", threads=1, loader_workers=1)
+    train_until_notice(of, tiny_pack, tmp_path / "parts", 5, run=other)
+    torch.manual_seed(99)
+    train(of, tiny_pack, tmp_path / "parts")
+    assert_same_end(tmp_path / "parts", tmp_path / "whole")
+
+
 def test_a_run_with_notice_at_every_step_goes_on_to_the_same_bits(
     tiny_pack, tmp_path, uninterrupted, asked_each_step
 ):
