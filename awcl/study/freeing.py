@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import ray
 from ray._private.state import state as cluster_state
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 EVERY = 0.5  # seconds between two looks
@@ -44,8 +44,18 @@ def freed_places() -> Iterator[None]:
 
 def _remove_orphans() -> None:
     for group in _of_controllers():
-        if group.creator_actor_dead:
+        if group.creator_actor_dead or _is_dead(ray.ActorID(group.creator_actor_id)):
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+
+
+def _is_dead(creator: ray.ActorID) -> bool:
+    """By the table of actors: that of groups does not say so of one that came after the death.
+
+    A controller that is killed lives on for a moment, sees that its workers are gone, and asks for
+    places for others.
+    """
+    told = cluster_state._connect_and_get_accessor().get_actor_info(creator)
+    return told is None or ActorTableData.FromString(told).state == ActorTableData.DEAD
 
 
 def _of_controllers() -> list[PlacementGroupTableData]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -117,6 +118,9 @@ class Recorder(tune.Callback):
         stored = self.trials[trial.config["job"]["key"]]
         if stored.folder.done is None:
             stopping.mark_stopped(stored, self.asha)
+            # Tune asks it to end when it next looks at its actors. While nothing else runs it does
+            # not look, but waits up to ten minutes for the next trial, and that for this one's place.
+            ray.kill(trial.temporary_state.ray_actor)
         self._ended(stored)
 
     def on_trial_error(self, iteration, trials, trial, **info) -> None:

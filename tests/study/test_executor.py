@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from ray.util import placement_group_table
+from ray.util import placement_group, placement_group_table
 
 from awcl.config import TrialConfig, with_values
 from awcl.errors import InputError
 from awcl.records import StudyFolder
-from awcl.study import executor
+from awcl.study import executor, freeing
 from awcl.study.plan import held, make_plan
 from awcl.study.space import EarlyStopping
 from awcl.study.stages import Stages
@@ -95,19 +95,26 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
 ):
     """A decision of an earlier run stands: its rung holds a value that no proxy can reach.
 
-    Another Ray runs on the machine meanwhile, whose dashboard knows nothing of this trial.
+    Another Ray runs on the machine meanwhile, whose dashboard knows nothing of this trial. There is
+    room for one trial or evaluation at a time: what is stopped has to make way at once.
     """
     study = tiny_study.model_copy(
-        update={"early_stopping": EarlyStopping(grace=1, reduction=2), "seeds": [3]}
+        update={
+            "early_stopping": EarlyStopping(grace=1, reduction=2),
+            "seeds": [3, 4],
+            "resources": tiny_study.resources.model_copy(update={"cpus": 3}),
+        }
     )
     unreachable = dict(key="earlier", epoch=1, value=2.0, cutoff=None, seen=[], stop=False)
     StudyFolder(tmp_path / "tiny").append_decision(unreachable)
+    start = time.monotonic()
     plan, tracker = run(study, tiny_frames, tmp_path)
-    [trial] = plan.trials
-    assert trial.folder.done["outcome"] == "stopped"
-    assert trial.folder.done["epoch"] == 1
-    assert "below the cutoff 2.000 of 1 earlier" in trial.folder.done["reason"]
-    assert len(trial.folder.evaluations()) == 1
+    assert time.monotonic() - start < 300, "a trial waited for the place of one that was stopped"
+    for number, (trial, cutoff) in enumerate(zip(plan.trials, ("2.000", "1.500"), strict=True), 1):
+        assert trial.folder.done["outcome"] == "stopped"
+        assert trial.folder.done["epoch"] == 1
+        assert f"below the cutoff {cutoff} of {number} earlier" in trial.folder.done["reason"]
+        assert len(trial.folder.evaluations()) == 1
     assert gone_soon(5)
 
     before = times(plan.folder.path)
@@ -117,10 +124,37 @@ def test_a_stopped_trial_is_evaluated_and_running_again_does_nothing(
     client = MlflowClient(tracker.uri)
     experiment = client.get_experiment_by_name("awcl-tiny").experiment_id
     runs = client.search_runs([experiment])
-    assert len(runs) == 2
+    assert len(runs) == 3
     [child] = [r for r in runs if r.data.tags["awcl.key"] == trial.key]
     assert child.info.status == "KILLED"
     assert len(client.get_metric_history(child.info.run_id, "val/proxy")) == 1
+
+
+def test_places_that_a_dying_controller_asks_for_are_freed(shared_ray, monkeypatch):
+    """Ray's table of groups does not say that their creator is dead; that of actors does."""
+
+    class Controller:
+        def ask(self):
+            group = placement_group([{"CPU": 1}])
+            shared_ray.get(group.ready())
+            return group.id.hex()
+
+    def state(name):
+        return placement_group_table()[name]["state"]
+
+    controller = shared_ray.remote(num_cpus=0)(Controller).remote()
+    name = shared_ray.get(controller.ask.remote())
+    groups = freeing._of_controllers()
+    assert not any(group.creator_actor_dead for group in groups)
+    monkeypatch.setattr(freeing, "_of_controllers", lambda: groups)
+    freeing._remove_orphans()
+    assert state(name) == "CREATED", "its creator lives"
+    shared_ray.kill(controller)
+    end = time.monotonic() + 20
+    while state(name) != "REMOVED" and time.monotonic() < end:
+        freeing._remove_orphans()
+        time.sleep(0.2)
+    assert state(name) == "REMOVED"
 
 
 @pytest.fixture
