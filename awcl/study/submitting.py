@@ -20,9 +20,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
-
-os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is imported; clusters ask for it
-
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from awcl.errors import InputError
@@ -120,11 +117,25 @@ def _listens(port: int) -> bool:
 
 
 def client(address: str) -> JobSubmissionClient:
-    """Raises InputError where no Ray answers there, or not to us."""
+    """Raises InputError where no Ray answers there, or not to us.
+
+    The token goes along explicitly: Ray's own way is a variable of the environment that also
+    decides, for the rest of this process, what a Ray that it starts asks for.
+    """
+    token = _token()
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
-        return JobSubmissionClient(address)
+        return JobSubmissionClient(address, headers=headers)
     except (ConnectionError, RuntimeError) as error:  # the latter for a token that is not known
         raise InputError(f"--cluster: {address}: {_line(error)}") from error
+
+
+def _token() -> str:
+    """From where Ray looks for it, in its order; nothing where there is none."""
+    if given := os.environ.get("RAY_AUTH_TOKEN"):
+        return given
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def _line(error: Exception) -> str:

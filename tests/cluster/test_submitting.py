@@ -62,8 +62,7 @@ class Jobs:
 
 
 @pytest.fixture
-def submitting(monkeypatch):
-    monkeypatch.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "token"))
+def submitting():
     from awcl.study import submitting
 
     return submitting

@@ -1,16 +1,28 @@
 """`awcl study submit` to a Ray that is there."""
 
+import os
 import sys
 
+import psutil
 import pytest
 
 from awcl.__main__ import main
+
+AGENT = 52365  # Ray's port for jobs, the same for every Ray of a machine: the first one has it
+
+
+def of_another_ray() -> bool:
+    for one in psutil.net_connections("tcp"):
+        if one.laddr and one.laddr.port == AGENT and one.status == psutil.CONN_LISTEN and one.pid:
+            return os.getpid() not in [parent.pid for parent in psutil.Process(one.pid).parents()]
+    return False
 
 
 @pytest.mark.slow
 def test_a_real_ray_runs_the_job_and_a_failure_is_told(shared_ray, capfd, tmp_path, monkeypatch):
     """The frames are not there, which only the job can know."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    if of_another_ray():
+        pytest.skip(f"another Ray of this machine has port {AGENT}, so this one takes no jobs")
     from awcl.study import submitting
 
     monkeypatch.setattr(submitting, "PROGRAM", (sys.executable, "-m", "awcl"))
