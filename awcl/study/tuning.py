@@ -118,8 +118,9 @@ class Recorder(tune.Callback):
         stored = self.trials[trial.config["job"]["key"]]
         if stored.folder.done is None:
             stopping.mark_stopped(stored, self.asha)
-            # Tune asks it to end when it next looks at its actors. While nothing else runs it does
-            # not look, but waits up to ten minutes for the next trial, and that for this one's place.
+            # Tune asks it to end, and sees to that when it next looks at its actors. While nothing
+            # else runs it does not look: it waits, ten minutes at most, for the next trial, and the
+            # next trial waits for this one's place.
             ray.kill(trial.temporary_state.ray_actor)
         self._ended(stored)
 
