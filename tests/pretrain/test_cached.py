@@ -128,7 +128,9 @@ def assert_alike(found: list[dict[str, Tensor]], expected: list[dict[str, Tensor
     for one, other in zip(found, expected, strict=True):
         assert one.keys() == other.keys()
         for name, value in other.items():
-            largest = value.double().abs().max().clamp_min(1e-9)
+            # What is next to nothing, as a bias of the keys' network after two steps, is judged by
+            # the gradients that it came from, whose last bits are another sum's.
+            largest = value.double().abs().max().clamp_min(1e-6)
             assert float((one[name].double() - value).abs().max() / largest) < EXACT, name
     assert float(expected[-1]["gradient"].abs().max()) > 1e-3
     assert float(expected[-1]["loss"]) > 0.1
