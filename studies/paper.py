@@ -1,6 +1,6 @@
 """The paper's claim as a table: every method, every task, three seeds, the full budget.
 
-    awcl study run paper                                 # on a phantom of 180 patients
+    awcl study run paper                                 # on a phantom of 240 patients
     awcl study run paper --frames clean.parquet          # on any frames
 
 What it shows: whether anatomy in the choice of positives makes an encoder that transfers better
@@ -35,7 +35,7 @@ from awcl.config import DataConfig, ModelConfig, PretrainConfig, TrialConfig
 from awcl.study.space import Phantom, Study
 
 HOME = {"trimester": "!first", "machine": "!C", "source": "!hc18"}
-PHANTOM = Phantom(scans=180, size=128, seconds=2.7)
+PHANTOM = Phantom(scans=240, size=128, seconds=1.8)
 BASE = TrialConfig(
     model=ModelConfig(backbone="resnet10t"),
     pretrain=PretrainConfig(epochs=12, batch=32),
