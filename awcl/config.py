@@ -68,6 +68,8 @@ class AnatomyConfig(Config):
     """Whether that share is of frames (the paper) or of patients."""
     granularity: Literal["coarse", "fine"] = "fine"
     """Which level of the taxonomy counts as the same anatomy."""
+    fine_weight: float = Field(0.5, gt=0, lt=1)
+    """Weight of the fine level where positives are hierarchical; the rest is the coarse level's."""
     taxonomy: str = "fetal"
     """'fetal', or a TOML file of the same form."""
     held_out: Names = []

@@ -14,6 +14,7 @@ figures that are the same for all arms, whatever level they were trained at:
                                  at both levels, among all frames
     cross_segmentation           a task without anatomy labels, at home and away
 
+`hierarchical` has both levels at equal weight; "anatomy.fine_weight" in an arm gives another.
 Setting and home are those of studies/paper.py. On images whose labels know one level only, such as
 the African ones, fine and coarse can hardly differ.
 

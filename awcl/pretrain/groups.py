@@ -14,8 +14,6 @@ from awcl.config import AnatomyConfig
 from awcl.data.labels import label_classes
 from awcl.taxonomy import Taxonomy
 
-HIERARCHY = (("fine", 0.5), ("coarse", 0.5))
-
 
 @dataclass(frozen=True)
 class Grouping:
@@ -33,10 +31,13 @@ def groupings(
         return [Grouping(np.arange(len(frames)))]
     if positives in ("patient", "scan"):
         return [Grouping(group_ids(frames[positives]))]
-    levels = HIERARCHY if positives == "hierarchical" else ((anatomy.granularity, 1.0),)
+    if positives == "hierarchical":
+        levels = {"fine": anatomy.fine_weight, "coarse": 1 - anatomy.fine_weight}
+    else:
+        levels = {anatomy.granularity: 1.0}
     return [
         Grouping(group_ids(label_classes(frames, anatomy, taxonomy, seed, level=level)), weight)
-        for level, weight in levels
+        for level, weight in levels.items()
     ]
 
 

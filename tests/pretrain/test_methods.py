@@ -48,14 +48,16 @@ def test_the_loss_reads_the_temperature():
     torch.testing.assert_close(found, group_loss(z, groups, 0.5))
 
 
-def test_hierarchical_is_the_mean_of_fine_and_coarse():
+@pytest.mark.parametrize("fine_weight", [0.5, 0.8])
+def test_hierarchical_is_the_weighted_mean_of_fine_and_coarse(fine_weight):
     outputs, batch = torch.randn(12, 16), batch_of([0, 2, 4, 8, 9, 6])
-    single = [
+    fine, coarse = [
         build(pretrain__positives="anatomy", anatomy__granularity=level).loss(outputs, batch)[0]
         for level in ("fine", "coarse")
     ]
-    found, _ = build(pretrain__positives="hierarchical").loss(outputs, batch)
-    torch.testing.assert_close(found, sum(single) / 2)
+    both = build(pretrain__positives="hierarchical", anatomy__fine_weight=fine_weight)
+    found, _ = both.loss(outputs, batch)
+    torch.testing.assert_close(found, fine_weight * fine + (1 - fine_weight) * coarse)
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,20 @@ def canonical(config: TrialConfig) -> TrialConfig:
     if config.anatomy.ratio == 1:  # all frames and all patients are the same labels
         anatomy = with_defaults(config.anatomy, "ratio_unit")
         config = config.model_copy(update={"anatomy": anatomy})
-    return method.canonical(_with_even_chunks(config))
+    return _without_fine_weight(method.canonical(_with_even_chunks(config)))
 
 
 def defaults(name: str) -> TrialConfig:
     """The default trial, with the default settings of this method."""
     return TrialConfig(method=MethodConfig(**find(name).Settings().model_dump()))
+
+
+def _without_fine_weight(config: TrialConfig) -> TrialConfig:
+    """Only hierarchical positives have two levels to weigh."""
+    if config.pretrain.positives == "hierarchical":
+        return config
+    anatomy = with_defaults(config.anatomy, "fine_weight")
+    return config.model_copy(update={"anatomy": anatomy})
 
 
 def _with_even_chunks(config: TrialConfig) -> TrialConfig:

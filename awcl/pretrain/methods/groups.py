@@ -4,7 +4,7 @@ pretrain.positives says who is positive to whom:
   self           SimCLR (Chen et al. 2020): two views of a frame
   patient, scan  contrast with metadata (MedAug, Vu et al. 2021; CLOCS, Kiyasseh et al. 2021)
   anatomy        AWCL (Fu et al. 2022) at anatomy.granularity coarse or fine
-  hierarchical   fine and coarse at equal weight (beyond the paper)
+  hierarchical   fine and coarse together, anatomy.fine_weight of it fine (beyond the paper)
 
 Differs from the published AWCL code, on purpose: the switch between L_c and L_A is per anchor and
 not per batch; an unlabelled frame is positive to itself only and not to all other unlabelled ones;

@@ -10,7 +10,7 @@ pretrain.positives says which keys are of one group:
   self           MoCo v2 (Chen et al. 2020, after He et al. 2020): only the own key is positive
   anatomy        AWCL with more distinct positives than a batch can hold (beyond Fu et al. 2022)
   patient, scan  as MedAug (Vu et al. 2021), which is built on MoCo, but with all positives at once
-  hierarchical   fine and coarse at equal weight
+  hierarchical   fine and coarse, weighted by anatomy.fine_weight
 
 A key of the anchor's own frame from an earlier step is neither positive nor negative; nor is a
 place of the queue that nothing has come into yet. So the very first step has a loss of 0, and
