@@ -27,7 +27,7 @@ arms in another setting: RESULTS.md.
 """
 
 from awcl.study.space import Study
-from studies.paper import BASE, HOME, PHANTOM
+from studies.paper import BASE, HOME, PHANTOM, TASKS
 
 RATIOS = [0, 0.3, 1]
 ALL_RATIOS = [0, 0.1, 0.3, 0.5, 0.8, 1]
@@ -47,7 +47,7 @@ def study() -> Study:
         seeds=[0, 1, 2],
         proxy_level="coarse",
         proxy_where=HOME,
-        tasks=[{"task": "planes", "where": HOME}, "cross_planes", "cross_segmentation"],
+        tasks=TASKS,
     )
 
 

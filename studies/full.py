@@ -14,7 +14,7 @@ Expected: about 30 minutes on 2 cores for 21 trials on one seed and 6 more. Not 
 """
 
 from awcl.study.space import EarlyStopping, Study
-from studies.paper import BASE, HOME, PHANTOM
+from studies.paper import BASE, HOME, PHANTOM, TASKS
 
 
 def study() -> Study:
@@ -32,7 +32,7 @@ def study() -> Study:
         early_stopping=EarlyStopping(grace=2, reduction=3),
         proxy_level="coarse",
         proxy_where=HOME,
-        tasks=[{"task": "planes", "where": HOME}, "cross_planes", "cross_segmentation"],
+        tasks=TASKS,
     )
 
 

@@ -19,11 +19,20 @@ have is no mistake there: a warning says so. Tasks, in quick form:
 
     planes               which anatomy, at home: macro-F1 of a ridge probe on frozen features
     cross_planes         the same on the unseen trimester and machine, or site: transfer and shift
-    cross_segmentation   Dice of a decoder on the frozen encoder: at home, and on the unseen
-                         trimester and machine, or on HC18; so `segmentation` would tell no more
+    cross_segmentation   Dice of a decoder on the frozen encoder: on the unseen trimester and
+                         machine, or on HC18; and in the domain (tables/scores.csv), so that
+                         `segmentation` would tell no more
 
-Batches are the paper's, of 32; the queue of the MoCo arms holds half the frames of an epoch.
-Nothing is stopped early.
+Few labels, and anatomies that pre-training never saw, are studies of their own, few_labels.py and
+held_out.py, as each of their draws is a pre-training.
+
+Batches are the paper's, of 32; the queue of the MoCo arms holds half the frames of an epoch. All
+arms have temperature 0.1, as SimCLR; in their papers it is 0.07 (SupCon), 0.2 (MoCo v2) and 0.5
+(AWCL, USCL): studies/temperature.py asks what it does. Nothing is stopped early.
+
+Arms that read labels read the fine ones, but `awcl_coarse` and `awcl_hierarchical`. Where some
+frames' labels are known at the coarse level only ("brain" of the African images), these two read
+more labels than `supervised` does: studies/rivals.py has each at the same level as its rival.
 
 Measured (2026-11-21, 2 cores of an AMD EPYC beside other work): 64 minutes.
 `supervised` is clearly the best at home (macro-F1 0.713 [0.667, 0.751], SimCLR 0.589, the
@@ -36,6 +45,7 @@ from awcl.study.space import Phantom, Study
 
 HOME = {"trimester": "!first", "machine": "!C", "source": "!hc18"}
 PHANTOM = Phantom(scans=240, size=128, seconds=1.8)
+TASKS = [{"task": "planes", "where": HOME}, "cross_planes", "cross_segmentation"]
 BASE = TrialConfig(
     model=ModelConfig(backbone="resnet10t"),
     pretrain=PretrainConfig(epochs=12, batch=32),
@@ -67,11 +77,7 @@ def study() -> Study:
         seeds=[0, 1, 2],
         proxy_level="coarse",
         proxy_where=HOME,
-        tasks=[
-            {"task": "planes", "where": HOME},
-            "cross_planes",
-            "cross_segmentation",
-        ],
+        tasks=TASKS,
     )
 
 

@@ -6,9 +6,17 @@ pretrain.positives says who is positive to whom:
   anatomy        AWCL (Fu et al. 2022) at anatomy.granularity coarse or fine
   hierarchical   fine and coarse together, anatomy.fine_weight of it fine (beyond the paper)
 
-Differs from the published AWCL code, on purpose: the switch between L_c and L_A is per anchor and
-not per batch; an unlabelled frame is positive to itself only and not to all other unlabelled ones;
-background is no anatomy; no base temperature scales the loss.
+Differs, on purpose, from the authors' code of
+  AWCL    the switch between L_c and L_A is per anchor and not per batch; an unlabelled frame is
+          positive to itself only and not to all other unlabelled ones; background is no anatomy; no
+          base temperature scales the loss; batches are drawn without replacement from all frames.
+          Their temperature is 0.5, their learning rate constant
+  SimCLR  a projector of two layers and not three; no LARS, whose use is batches of thousands
+  MedAug  all frames of the patient in the batch are positives and not one drawn for each anchor;
+          the other frames of the batch are negatives and not a queue (for that: moco)
+  CLOCS   frames have neither leads nor an order in time: any two of a patient, or scan, are a pair,
+          and its pairs across views are those of this loss
+Schedule, augmentation and temperature are those of all methods here, unless the study says.
 """
 
 import torch

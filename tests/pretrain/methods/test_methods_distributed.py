@@ -16,6 +16,11 @@ from awcl.pretrain.methods.moco import shuffled
 WORKERS = 2
 PRECISE = {torch.float64: 1e-12, torch.float32: 1e-5}
 METHODS = {
+    "simclr": {"pretrain__positives": "self"},
+    "patient": {"pretrain__positives": "patient"},
+    "awcl": {"pretrain__positives": "anatomy"},
+    "awcl_hierarchical": {"pretrain__positives": "hierarchical"},
+    "supervised": {"pretrain__method": "supervised"},
     "supcon": {"pretrain__method": "supcon"},
     "uscl": {"pretrain__method": "uscl"},
     "moco_v2": {"pretrain__method": "moco", "pretrain__positives": "self"},

@@ -1,0 +1,51 @@
+"""The same labels with and without contrast: AWCL, SupCon and cross-entropy, level by level.
+
+    awcl study run rivals                            # on the phantom of `paper`
+    awcl study run rivals --frames clean.parquet     # on any frames
+
+What it shows: whether what AWCL gains over SimCLR is the labels' or the method's. At each level of
+the taxonomy three arms read the same labels: AWCL, which has the unlabelled frames as well; SupCon,
+the same loss on the labelled ones alone; and cross-entropy on these. studies/paper.py compares at
+the fine level; but where some labels are known at the coarse level only, what reads these reads
+more, and is to be held against a rival that does, too. The report lists the labels that each arm
+used.
+
+Setting, home and tasks are those of studies/paper.py.
+
+Expected: about 45 minutes on 2 cores for 21 trials. Not measured yet.
+"""
+
+from awcl.study.space import Study
+from studies.paper import BASE, HOME, PHANTOM, TASKS
+
+METHODS = {
+    "awcl": {"pretrain.positives": "anatomy"},
+    "supcon": {"pretrain.method": "supcon"},
+    "supervised": {"pretrain.method": "supervised"},
+}
+
+
+def study() -> Study:
+    return Study(
+        name="rivals",
+        phantom=PHANTOM,
+        base=BASE,
+        arms={
+            "simclr": {"pretrain.positives": "self"},
+            **{
+                f"{name}_{level}": {**method, "anatomy.granularity": level}
+                for level in ("coarse", "fine")
+                for name, method in METHODS.items()
+            },
+        },
+        seeds=[0, 1, 2],
+        proxy_level="coarse",
+        proxy_where=HOME,
+        tasks=TASKS,
+    )
+
+
+if __name__ == "__main__":
+    from awcl.__main__ import run_recipe
+
+    run_recipe(__file__)
