@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling                  all subjects, a quarter of an hour on two cores
     python -m benchmarks.scaling --only network   one of them (`subjects.SUBJECTS`), likewise
-    python -m benchmarks.scaling --smoke          tiny sizes: does everything still run? writes nothing
+    python -m benchmarks.scaling --smoke          tiny sizes, to see that all runs; writes nothing
     python -m benchmarks.scaling --write          measures nothing, writes the tables anew
 
 Each subject runs in a process of its own. What it gave goes into cluster/scaling.json, with the

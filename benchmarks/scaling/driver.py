@@ -1,4 +1,4 @@
-"""What a study's driver costs a trial, in processor, memory and calls, by how many trials there are.
+"""What a study's driver costs a trial, in processor, memory and calls, by the number of trials.
 
 The stages of `awcl study run` one after the other, each timed, on stubs (stub.py): plan, take the
 folder, execute, table, report; then the same command again with nothing left to do, and a rebuild

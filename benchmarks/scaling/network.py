@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Run
-from benchmarks.rows import workers
 
-FRAMES = 64  # a worker and step
+FRAMES, WIDTH = 64, 128  # frames a worker and step; numbers of a z
 MEASURED, COMPUTED = (1, 2, 4), (1, 2, 4, 8, 16, 32, 64)
 BACKBONES = ("resnet18", "resnet50")
 BANDWIDTHS = {"10 Gbit/s": 1.25e9, "100 Gbit/s": 12.5e9, "NVLink, 450 GB/s": 450e9}
@@ -25,7 +24,7 @@ def measure(run: Run) -> dict[str, Any]:
         raise RuntimeError(f"measured {wrong}, computed {[computed(w) for w in wrong]}")
     return {
         "frames_a_worker": FRAMES,
-        "width": workers.WIDTH,
+        "width": WIDTH,
         "measured": measured,
         "loss": {world: computed(world) for world in COMPUTED},
         "gradients": {name: gradients(name) for name in BACKBONES},
@@ -34,6 +33,8 @@ def measure(run: Run) -> dict[str, Any]:
 
 def received(world: int, folder: Path) -> int:
     """Bytes that a worker's collectives bring it in one forward and backward of the loss."""
+    from benchmarks.rows import workers
+
     if world == 1:
         return alone()
     found = workers.spawned(world, 2 * FRAMES * world, folder)
@@ -43,6 +44,8 @@ def received(world: int, folder: Path) -> int:
 def alone() -> int:
     """Without a group of processes nothing is sent."""
     import torch
+
+    from benchmarks.rows import workers
 
     views = 2 * FRAMES
     with workers.Traffic(1) as traffic:
@@ -57,7 +60,7 @@ def computed(world: int) -> int:
     each brings it as much again.
     """
     others = 2 * FRAMES * (world - 1)
-    return others * workers.WIDTH * 4 * 2 + others * 8
+    return others * WIDTH * 4 * 2 + others * 8
 
 
 def gradients(backbone: str) -> int:

@@ -54,10 +54,8 @@ def rendered(text: str, stored: Figures) -> str:
         subjects, table = TABLES[found[2]]
         missing = [name for name in subjects if name not in stored]
         if missing:
-            commands = ", ".join(
-                f"`python -m benchmarks.scaling --only {name}`" for name in missing
-            )
-            return f"{found[1]}Not measured yet: {commands}.\n{found[3]}"
+            told = ", ".join(f"`--only {name}`" for name in missing)
+            return f"{found[1]}Not measured yet: {told}.\n{found[3]}"
         told = table(*(stored[name]["figures"] for name in subjects))
         conditions = [condition(stored[name]) for name in subjects]
         return f"{found[1]}{told}\n\n{' '.join(dict.fromkeys(conditions))}\n{found[3]}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.harness import Run
 
-TRIALS = (100, 1000, 10000)
+TRIALS = (100, 1000, 3000)
 GRACE, REDUCTION, EPOCHS = 1, 3, 27
 
 

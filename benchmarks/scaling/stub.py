@@ -20,7 +20,7 @@ import pandas as pd
 
 from awcl import hashing, records
 from awcl.config import TrialConfig, with_values
-from awcl.files import as_path, read_json, write_json
+from awcl.files import as_path, read_json
 from awcl.study.space import Resources, Study
 from benchmarks import material
 
@@ -147,7 +147,7 @@ def _between_0_and_1(key: str, epoch: int) -> float:
 
 @contextmanager
 def in_place() -> Iterator[None]:
-    """Meanwhile studies of this process run stubs, AT_A_TIME of them on whatever cores there are."""
+    """Meanwhile studies of this process run stubs, AT_A_TIME of them whatever cores there are."""
     from ray import tune
 
     from awcl.study import driver, worker

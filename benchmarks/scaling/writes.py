@@ -40,22 +40,25 @@ def _one_trial(run: Run, table: Any, store: "Store", epochs: int) -> dict[str, A
 
     recipe = run.folder / f"counted-{epochs}.py"
     recipe.write_text(RECIPE.format(epochs=epochs))
+    command = ["study", "run", str(recipe), "--frames", str(table), "--storage", f"s3://{BUCKET}",
+               "--tracking", f"sqlite:///{run.folder / 'mlflow.db'}",
+               "--packs", str(run.folder / "packs")]  # fmt: skip
     store.requests.clear()
-    ours, calls = Counter(), Counter()
+    ours, calls, again = Counter(), Counter(), Counter()
     with counted(calls), patch.object(objects, "obstore", Counted(objects.obstore, ours)):
-        _awcl(
-            ["study", "run", str(recipe), "--frames", str(table), "--storage", f"s3://{BUCKET}",
-             "--tracking", f"sqlite:///{run.folder / 'mlflow.db'}",
-             "--packs", str(run.folder / "packs")]
-        )  # fmt: skip
+        _awcl(command)
+    sent = store.requests.copy()
+    with patch.object(objects, "obstore", Counted(objects.obstore, again)):
+        _awcl(command)
     kinds, objects_written = Counter(), Counter()
-    for (method, what), count in store.requests.items():
+    for (method, what), count in sent.items():
         kinds["lists" if not what else METHODS[method]] += count
         if METHODS[method] == "writes":
             objects_written[what] += count
     return {
         "requests": dict(kinds),
         "of_the_driver": dict(ours),
+        "run_again": dict(again),
         "writes": dict(sorted(objects_written.items())),
         "mlflow_calls": dict(calls),
     }
@@ -132,9 +135,8 @@ def serving(store: Store) -> Iterator[None]:
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.port}"
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    with patch.dict(
-        os.environ, keys | {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
-    ):
+    where = {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
+    with patch.dict(os.environ, keys | where):
         boto3.client("s3", endpoint_url=url).create_bucket(Bucket=BUCKET)
         yield
     server.shutdown()
