@@ -61,8 +61,6 @@ MLFLOW = {
 }
 FEW, MANY = {"put": 10}, {"put": 10, "get": 8}
 WRITES = {"of": {"2": {"of_the_driver": FEW}, "4": {"of_the_driver": MANY}}}
-    "of": {"2": {"of_the_driver": {"put": 10}}, "4": {"of_the_driver": {"put": 10, "get": 8}}}
-}
 
 
 def test_an_event_costs_what_its_parts_cost_and_what_the_driver_waits_for():
