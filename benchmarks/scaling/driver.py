@@ -1,8 +1,8 @@
 """What a study's driver costs a trial, in processor, memory and calls, by the number of trials.
 
-The stages of `awcl study run` one after the other, each timed, on stubs (stub.py): plan, take the
-folder, execute, table, report; then the same command again with nothing left to do, and a rebuild
-of MLflow in an empty database.
+The stages of `awcl study run` one after the other, each timed, on stubs (stub.py): plan, take and
+fill the study's folder, execute, table, report; then the same command again with nothing left to
+do, and a rebuild of MLflow in an empty database.
 """
 
 import time
@@ -64,8 +64,9 @@ def _execute(plan: Any, tracker: Any, stages: "Times") -> dict[str, Any]:
             stack.enter_context(one)
         stack.enter_context(memory.at_each_end())
         stack.enter_context(counted(calls))
-        stack.enter_context(held(plan))
-        with stages.of("execute"), clock.running("Tune, Ray"):
+        with stages.of("folder"):
+            stack.enter_context(held(plan))
+        with stages.of("execute"), clock.running("Tune, Ray, the rest"):
             _executor().execute(plan, tracker, Stages())
         freeing = _look_at_groups()
     if any(trial.folder.outcome != "finished" for trial in plan.trials):

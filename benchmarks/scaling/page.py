@@ -156,6 +156,8 @@ def _writes(of: Figures) -> str:
         for kind in sorted(of["of"][many][where]):
             counts = [of["of"][epochs][where].get(kind, 0) for epochs in (few, many)]
             rows.append([f"{what}: {kind}", *counts, f"{(counts[1] - counts[0]) / more:.1f}"])
+    again = [sum(of["of"][epochs]["run_again"].values()) for epochs in (few, many)]
+    rows.append(["run again, nothing to do: the driver", *again, ""])
     head = ["requests of a study of one trial", f"{few} epochs", f"{many} epochs", "an epoch"]
     return table(head, rows)
 

@@ -21,6 +21,7 @@ from benchmarks.scaling.driver import Counted, counted
 BUCKET, EPOCHS = "scaling", (2, 4)
 FRAMES = 80
 METHODS = {"GET": "reads", "HEAD": "reads", "PUT": "writes", "POST": "writes", "DELETE": "deletes"}
+OF_BUCKETS = {"GET": "lists", "HEAD": "reads", "PUT": "writes", "POST": "deletes"}  # many at once
 
 
 def measure(run: Run) -> dict[str, Any]:
@@ -52,8 +53,9 @@ def _one_trial(run: Run, table: Any, store: "Store", epochs: int) -> dict[str, A
         _awcl(command)
     kinds, objects_written = Counter(), Counter()
     for (method, what), count in sent.items():
-        kinds["lists" if not what else METHODS[method]] += count
-        if METHODS[method] == "writes":
+        kind = METHODS[method] if what else OF_BUCKETS[method]
+        kinds[kind] += count
+        if kind == "writes":
             objects_written[what] += count
     return {
         "requests": dict(kinds),

@@ -157,7 +157,16 @@ def test_a_study_of_stubs_goes_through_the_executor_and_is_reported():
     assert found["parts"]["our records"]["calls"] == 4 * (1 + found["epochs"] + 1 + 1)
     assert [ended for ended, *_ in found["memory"]] == [1, 2, 3, 4]
     assert all(size > 10**6 for looked in found["memory"] for size in looked[1:])
-    stages = {"plan", "execute", "table", "report", "plan again", "run again", "MLflow anew"}
+    stages = {
+        "plan",
+        "folder",
+        "execute",
+        "table",
+        "report",
+        "plan again",
+        "run again",
+        "MLflow anew",
+    }
     assert set(found["stages"]) == stages
     assert page.PAGE.read_bytes() == before
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 FAKES = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 AT_MOST = 2
-IDLE = 6  # seconds after which a machine without work goes
+IDLE = 12  # seconds after which a machine without work goes
 
 
 @pytest.fixture
@@ -45,6 +45,8 @@ def launcher_file(of_launcher, tmp_path) -> Path:
                     "type": "external",
                     "module": FAKES,
                     "launch_multiple": True,
+                    "disable_node_updaters": True,  # nobody goes there by ssh
+                    "disable_launch_config_check": True,
                     "head_node_id": FAKE_HEAD_NODE_ID,
                     "gcs_address": f"{get_node_ip_address()}:{free_port()}",
                 },
