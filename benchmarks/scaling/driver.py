@@ -5,6 +5,7 @@ fill the study's folder, execute, table, report; then the same command again wit
 do, and a rebuild of MLflow in an empty database.
 """
 
+import resource
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from benchmarks.harness import Run
 from benchmarks.scaling import stub
 from benchmarks.scaling.clock import Clock
 
-BACKBONE, FRAMES = "resnet18", 80
+BACKBONE, FRAMES = "resnet18", 200
 LOOKS = 10  # at memory, over a run
 
 
@@ -47,7 +48,8 @@ def measure(run: Run, trials: int) -> dict[str, Any]:
         _executor().execute(again, Tracker(_database(storage, "live"), again.folder), Stages())
     with stages.of("MLflow anew"):
         Tracker(_database(storage, "anew"), again.folder, goes_on=False).sync()
-    return {"trials": trials, "epochs": stub.EPOCHS, "stages": stages.seconds, **executed}
+    about = {"trials": trials, "epochs": stub.EPOCHS}
+    return {**about, "stages": stages.seconds, "peaks": stages.peaks, **executed}
 
 
 def _execute(plan: Any, tracker: Any, stages: "Times") -> dict[str, Any]:
@@ -125,10 +127,12 @@ def _look_at_groups() -> float:
 
 
 class Times:
-    """Seconds of each stage: of the wall, and of this process on all of its threads."""
+    """Of each stage: seconds of the wall, and of this process on all of its threads; the most
+    bytes that were resident until its end."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, tuple[float, float]] = {}
+        self.peaks: dict[str, int] = {}
 
     @contextmanager
     def of(self, name: str):
@@ -136,6 +140,7 @@ class Times:
         yield
         took = time.perf_counter() - wall, time.process_time() - processor
         self.seconds[name] = round(took[0], 3), round(took[1], 3)
+        self.peaks[name] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class Memory:

@@ -133,9 +133,11 @@ def _memory(many: Figures) -> str:
     each = limits.memory_of_a_trial(many)
     rows.append(["**each further trial**", size(max(0.0, each)), ""])
     look = lasting(many["look_at_groups"])
+    peaks = ", ".join(f"{name} {size(many['peaks'][name])}" for name in ("table", "report"))
     return (
         table(["trials ended", "driver", "Ray's GCS"], rows)
-        + f"\n\nA look at Ray's placement groups, twice a second, takes {look} at the end."
+        + f"\n\nThe most until the end of later stages: {peaks}. A look at Ray's placement groups, "
+        f"twice a second, takes {look} at the end."
     )
 
 

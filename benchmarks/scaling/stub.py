@@ -22,7 +22,6 @@ from awcl import hashing, records
 from awcl.config import TrialConfig, with_values
 from awcl.files import as_path, read_json
 from awcl.study.space import Resources, Study
-from benchmarks import material
 
 AT_A_TIME, EPOCHS = 8, 3
 TEMPLATE = "template"  # in the storage, beside the study
@@ -30,6 +29,8 @@ TEMPLATE = "template"  # in the storage, beside the study
 
 def frames(folder: Path, count: int) -> Path:
     """A frame table of so many drawn frames."""
+    from benchmarks import material  # seconds of import, which no actor needs
+
     table = folder / "frames.parquet"
     material.table(material.files(folder / "images", count)).write(table)
     return table
