@@ -37,7 +37,7 @@ def frames(folder: Path, count: int) -> Path:
 
 
 def study(trials: int, backbone: str) -> Study:
-    """So many points of one axis; each to the full budget, judged on planes."""
+    """So many trials: points of one axis, each on two seeds; to the full budget, judged on planes."""
     values = {
         "model.backbone": backbone,
         "data.size": 64,
@@ -50,7 +50,8 @@ def study(trials: int, backbone: str) -> Study:
         base=with_values(TrialConfig(), values, "benchmarks"),
         axes={"pretrain.temperature": {"low": 0.01, "high": 10, "log": True}},
         sampler="random",
-        samples=trials,
+        samples=trials // 2,
+        seeds=[0, 1],
         tasks=["planes"],
         resources=Resources(concurrent=AT_A_TIME),
     )
@@ -68,8 +69,8 @@ def make_template(table: Path, storage: Path, backbone: str) -> None:
     from awcl.study.plan import make_plan
     from awcl.taxonomy import Taxonomy
 
-    plan = make_plan(study(1, backbone), table, storage)
-    (trial,), taxonomy = plan.trials, Taxonomy.load()
+    plan = make_plan(study(2, backbone), table, storage)
+    trial, taxonomy = plan.trials[0], Taxonomy.load()
     once = with_values(trial.config, {"pretrain.epochs": 1}, "benchmarks")
     run = storage / TEMPLATE
     evaluators = [Proxy(trial.pack, taxonomy, "fine", {}), Diagnostics(trial.pack, "ultrasound")]

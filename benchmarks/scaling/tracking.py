@@ -36,7 +36,7 @@ def measure(run: Run) -> dict[str, Any]:
     storage.mkdir()
     table = stub.frames(run.folder, FRAMES)
     stub.make_template(table, storage, "test_resnet")
-    plan = make_plan(stub.study(run.size(TRIALS, 3), "test_resnet"), table, storage)
+    plan = make_plan(stub.study(run.size(TRIALS, 4), "test_resnet"), table, storage)
     with held(plan):
         stub.store(plan)
         found = {"SQLite": _written(plan, f"sqlite:///{run.folder / 'file.db'}")}

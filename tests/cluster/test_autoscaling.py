@@ -136,12 +136,12 @@ def test_machines_come_for_a_pending_study_and_go_after_it(head, tiny_table, tmp
     with started(command, log, **environment) as study:
         while study.poll() is None:
             seen.append(workers(head))
-            time.sleep(0.2)
+            time.sleep(0.5)
         assert study.returncode == 0, log.read_text()
     end = time.time() + LONG
     while seen[-1] and time.time() < end:
         seen.append(workers(head))
-        time.sleep(0.2)
+        time.sleep(0.5)
     assert seen[0] == 0 and max(seen) == AT_MOST and seen[-1] == 0
     assert seen[seen.index(AT_MOST) :] == sorted(seen[seen.index(AT_MOST) :], reverse=True)
     for trial in plan.trials:

@@ -16,7 +16,7 @@ from awcl.study.table import render
 pytestmark = pytest.mark.slow
 
 TRIALS, EPOCHS = 3, 3
-NOTICE = 4.0  # seconds between the word and the end of a machine
+NOTICE = 0.6  # epochs between the word and the end of a machine
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_study_whose_machines_go_gives_what_it_gives_when_they_stay(
     with started(command, log, RAY_ADDRESS=cluster.address) as study:
         wait_for(lambda: first.history() and second.history(), study, log)
         drained, killed = busy_nodes(cluster)
-        end = drain(cluster, drained, NOTICE)
+        end = drain(cluster, drained, NOTICE * first.history()[0]["seconds"])
         wait_for(lambda: list(plan.folder.path.glob("trials/*/train/*_step_*")), study, log)
         cluster.remove_node(killed, allow_graceful=False)
         one_more(cluster)
