@@ -37,7 +37,7 @@ def frames(folder: Path, count: int) -> Path:
 
 
 def study(trials: int, backbone: str) -> Study:
-    """So many trials: points of one axis, each on two seeds; to the full budget, judged on planes."""
+    """So many trials: points of one axis on two seeds; to the full budget, judged on planes."""
     values = {
         "model.backbone": backbone,
         "data.size": 64,
