@@ -29,11 +29,8 @@ def measure(run: Run, trials: int) -> dict[str, Any]:
     from awcl.study.stages import Stages
     from awcl.tracking import Tracker
 
-    storage = run.folder / "results"
-    storage.mkdir()
-    table = stub.frames(run.folder, FRAMES)
     backbone = "test_resnet" if run.smoke else BACKBONE
-    stub.make_template(table, storage, backbone)
+    table, storage = stub.prepared(run.folder, FRAMES, backbone)
     study, stages = stub.study(trials, backbone), Times()
     with stages.of("plan"):
         plan = make_plan(study, table, storage)

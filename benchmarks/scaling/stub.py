@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -55,6 +56,25 @@ def study(trials: int, backbone: str) -> Study:
         tasks=["planes"],
         resources=Resources(concurrent=AT_A_TIME),
     )
+
+
+def prepared(folder: Path, count: int, backbone: str) -> tuple[Path, Path]:
+    """A frame table of so many frames, and a storage with their pack and the template.
+
+    Made by a process of its own, so that its memory is not taken for that of a driver.
+    """
+    table, storage = folder / "frames.parquet", folder / "results"
+    storage.mkdir()
+    made = get_context("spawn").Process(target=_prepare, args=(folder, storage, count, backbone))
+    made.start()
+    made.join()
+    if made.exitcode:
+        raise RuntimeError(f"the template was not made, exit code {made.exitcode}")
+    return table, storage
+
+
+def _prepare(folder: Path, storage: Path, count: int, backbone: str) -> None:
+    make_template(frames(folder, count), storage, backbone)
 
 
 def make_template(table: Path, storage: Path, backbone: str) -> None:

@@ -32,10 +32,7 @@ def measure(run: Run) -> dict[str, Any]:
     """Of each: seconds of the wall, of this process's processor and of the server's; calls."""
     from awcl.study.plan import held, make_plan
 
-    storage = run.folder / "results"
-    storage.mkdir()
-    table = stub.frames(run.folder, FRAMES)
-    stub.make_template(table, storage, "test_resnet")
+    table, storage = stub.prepared(run.folder, FRAMES, "test_resnet")
     plan = make_plan(stub.study(run.size(TRIALS, 4), "test_resnet"), table, storage)
     with held(plan):
         stub.store(plan)
