@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from awcl.config import TrialConfig, flat, shown
@@ -27,6 +28,11 @@ class Arm:
     config: TrialConfig
     values: Mapping[str, Any]
     trials: Mapping[int, Trial]
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """Its configuration by dotted names; asked for as often as there are other arms."""
+        return flat(self.config)
 
     @property
     def is_simclr(self) -> bool:
@@ -109,10 +115,10 @@ def comparable(stored: Stored, every: list[Arm]) -> tuple[list[Arm], list[Apart]
 def nearest(arm: Arm, others: list[Arm]) -> Arm | None:
     """The other arm that differs from it in the fewest fields: its fellow at the same temperature,
     batch and so on; the first of several. A setting that only one of their methods has differs."""
-    values = flat(arm.config)
+    values = arm.fields
 
     def differing(other: Arm) -> int:
-        theirs = flat(other.config)
+        theirs = other.fields
         return sum(values.get(name) != theirs.get(name) for name in {*values, *theirs})
 
     return min(others, key=differing, default=None)

@@ -108,13 +108,8 @@ def _lines(
     each = [(arm, other) for arm in arms for other in _without(axis, arm)]
     whole = [other for _, other in each if "-" not in other.values()] or [o for _, o in each]
     groups = list({tuple(other.items()): other for other in whole}.values())
-    for number, group in enumerate(groups):
-        mine = [
-            arm
-            for arm, other in each
-            if all(value in ("-", group.get(name)) for name, value in other.items())
-        ]
-        mine = sorted(mine, key=lambda arm: place[arm.values[axis]])
+    for number, (group, there) in enumerate(zip(groups, _on_each(groups, each), strict=True)):
+        mine = sorted(there, key=lambda arm: place[arm.values[axis]])
         told = [of_arm[arm.name] for arm in mine]
         ends = [of.ends for of in told]
         yield Line(
@@ -131,6 +126,29 @@ def _lines(
             [high for _, high in ends],
         )
         yield _each_seed(number, [(place[of.arm.values[axis]], of) for of in told])
+
+
+def _on_each(
+    groups: Sequence[Mapping[str, Any]], each: Sequence[tuple[Arm, Mapping[str, Any]]]
+) -> Iterator[list[Arm]]:
+    """The arms of each line, in their order. Only those that do not read every axis are held
+    against every line: a search of a thousand points may have as many of both."""
+    names = max((len(other) for _, other in each), default=0)
+    at_home: dict[tuple, list[int]] = {}
+    anywhere = []
+    for at, (_, other) in enumerate(each):
+        if "-" in other.values() or len(other) < names:
+            anywhere.append(at)
+        else:
+            at_home.setdefault(tuple(other.items()), []).append(at)
+    for group in groups:
+        found = [at for at in anywhere if _agrees(each[at][1], group)]
+        yield [each[at][0] for at in sorted([*at_home.get(tuple(group.items()), []), *found])]
+
+
+def _agrees(other: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
+    """Whether an arm that does not read some axes stands where the others of a line do."""
+    return all(value in ("-", group.get(name)) for name, value in other.items())
 
 
 def _without(axis: str, arm: Arm) -> Iterator[dict[str, Any]]:

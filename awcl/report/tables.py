@@ -77,10 +77,11 @@ def differences(
 ) -> Table:
     """A row an arm, a column a score: arm minus its reference, paired by patient and seed."""
     shown = [score for score in found if score.kind not in CURVES and found[score]]
+    by_arm = {score: {of.arm.name: of for of in each} for score, each in found.items()}
     rows = Rows()
     rows.csv.append(["arm", "reference", "task", "score", *DIFFERENCE])
     for arm in arms:
-        of_arm = {s: c for s, each in found.items() for c in each if c.arm.name == arm.name}
+        of_arm = {s: each[arm.name] for s, each in by_arm.items() if arm.name in each}
         rows.csv += [_difference_as_csv(c) for c in of_arm.values()]
         cells = [_difference(of_arm[s]) if s in of_arm else Cell("-") for s in shown]
         if any(cell.number is not None for cell in cells):

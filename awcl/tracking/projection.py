@@ -61,9 +61,9 @@ def of_trial(study: StudyFolder, trial: TrialFolder, running: bool) -> Run | Non
     times = sorted(_millis(row["time"]) for row in [*starts, *history])
     if not times:
         return None
-    definition, about = study.definition, trial.about
+    definition, about = study.definition, trial.about  # read once: this is asked at each epoch
     config = shown(parse(TrialConfig, about["config"], trial.key))
-    arm = study.arm_of.get(trial.key)
+    arm = definition.get("arm_of", {}).get(trial.key)
     named = {"arm": arm} if arm else {}
     varied = [f"{axis.rpartition('.')[2]}={config.get(axis, '-')}" for axis in definition["axes"]]
     tags = {

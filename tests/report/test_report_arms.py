@@ -2,6 +2,8 @@
 
 import shutil
 
+from awcl.config import flat
+from awcl.report import arms as of_arms
 from awcl.report import reading
 from awcl.report.arms import arms, comparable, nearest
 
@@ -185,6 +187,19 @@ def test_the_nearest_simclr_is_that_of_the_same_temperature(making):
     for arm in every:
         of = nearest(arm, simclr)
         assert of.config.pretrain.temperature == arm.config.pretrain.temperature
+
+
+def test_the_configuration_of_an_arm_is_taken_apart_once_however_many_there_are(
+    making, monkeypatch
+):
+    made = making(axes={"pretrain.temperature": [0.1, 0.2, 0.3, 0.4]})
+    for temperature in (0.1, 0.2, 0.3, 0.4):
+        made.add(pretrain__temperature=temperature)
+    every, asked = found(made)[0], []
+    monkeypatch.setattr(of_arms, "flat", lambda config: asked.append(config) or flat(config))
+    for arm in every:
+        nearest(arm, [other for other in every if other is not arm])
+    assert len(asked) == len(every) == 4
 
 
 def test_the_nearest_of_other_methods_is_that_with_the_fewest_other_fields(making):

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 from made_study import predictions
 from PIL import Image
@@ -35,6 +36,23 @@ def test_ratio_0_is_the_common_origin_of_coarse_and_fine(ratios):
     for line in ratio.lines:
         if line.in_legend:
             assert line.y[0] == origin.value and (line.low[0], line.high[0]) == origin.interval
+
+
+def test_a_line_has_every_arm_that_agrees_with_it_in_what_it_reads():
+    """Beside the slow form, which holds every arm against every line."""
+    rng = np.random.default_rng(0)
+    each = []
+    for name in range(60):
+        other = {axis: rng.choice(["-", 1, 2, 3], p=[0.1, 0.3, 0.3, 0.3]) for axis in "xyz"}
+        each.append((name, {"arm": "a", **other} if name % 5 else other))
+    groups = [other for _, other in each]
+    slow = [
+        [name for name, other in each
+         if all(value in ("-", group.get(axis)) for axis, value in other.items())]
+        for group in groups
+    ]  # fmt: skip
+    assert list(plots._on_each(groups, each)) == slow
+    assert len({len(found) for found in slow}) > 3
 
 
 def test_an_axis_of_words_has_a_place_for_each(ratios):

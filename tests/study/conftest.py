@@ -1,16 +1,11 @@
 """One Ray for all tests that need one, and studies to run on it."""
 
 import os
-from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
 
 from awcl.config import with_values
-from awcl.data.table import FrameTable
 from awcl.study.space import Study
-from awcl.taxonomy import Taxonomy
 
 TINY = {
     "model.backbone": "test_resnet",
@@ -53,23 +48,3 @@ def shared_ray():
     )
     yield ray
     ray.shutdown()
-
-
-@pytest.fixture
-def long_epoch(tiny_table, tmp_path) -> Path:
-    """A frame table of which an epoch is so long that a machine can go in the middle of it."""
-    frames = tiny_table.frames
-    copies = [frames[frames["split"] != "train"]]
-    for number in range(40):
-        copy = frames[frames["split"] == "train"].copy()
-        copies.append(copy.assign(frame_id=copy["frame_id"] + f"_{number}"))
-    table = FrameTable.build(pd.concat(copies), Taxonomy.load(), "test")
-    table.write(tmp_path / "frames.parquet")
-    return tmp_path / "frames.parquet"
-
-
-@pytest.fixture
-def same_threads_after():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
