@@ -95,8 +95,9 @@ class Stages:
 
 def amount(count: float) -> str:
     """Bytes for people: '131 GB', '12.3 MB', '518 kB'."""
-    unit, size = next(((u, s) for u, s in UNITS if count >= s), UNITS[-1])
-    return f"{count / size:,.3g} {unit}" if count < 1000 * size else f"{count / size:,.0f} {unit}"
+    unit, size = next((one for one in UNITS if count >= 0.9995 * one[1]), UNITS[-1])
+    number = count / size
+    return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
 
 
 def seen() -> bool:
