@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from ray.experimental.internal_kv import internal_kv_get_gcs_client
 
 from awcl.study.stages import amount
-from awcl.study.staging import Tell
+from awcl.study.transfer import Tell
 
 TABLE = b"awcl-packs"
 STALE = 90  # seconds without a word: who said it was killed

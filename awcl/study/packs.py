@@ -17,7 +17,8 @@ from awcl.errors import InputError
 from awcl.files import AnyPath, as_path, sizes
 from awcl.objects import ObjectPath
 from awcl.study.stages import amount
-from awcl.study.staging import Tell, staged
+from awcl.study.staging import staged
+from awcl.study.transfer import Tell
 
 
 def local_storage(storage: AnyPath) -> Path:

@@ -9,39 +9,24 @@ Both locks are the kernel's (flock), so they end with their processes, however t
 is needed, packs that nobody holds go, the one not read for longest first. No ray.
 """
 
-import errno
 import fcntl
-import hashlib
 import os
 import shutil
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from awcl import records
 from awcl.errors import InputError
-from awcl.files import AnyPath, pieces, put_in_place, read_json, remove_folder, sizes, whole_file
+from awcl.files import AnyPath, put_in_place, read_json, remove_folder, sizes
 from awcl.records import Listed
-from awcl.study.stages import LINE_EVERY, amount, duration
-
-STREAMS = 8  # files at a time: one connection to a store gives some 50 to 100 MB/s
-TRIES = 3  # of a file whose connection breaks, or that is not what it should be
-PAUSE = 5.0  # seconds before the next try
-
-Tell = Callable[[int, int], None]
-"""Called now and then with the bytes that are there, and how many there will be."""
+from awcl.study.stages import amount
+from awcl.study.transfer import DISK_IS_FULL, Arrival, Tell, fetch_all, mend
 
 _in_use: dict[Path, BinaryIO] = {}
 """The `.use` locks of this process."""
-
-
-class Corrupt(OSError):
-    """What came is not what was put there."""
 
 
 def staged(source: AnyPath, disk: Path, tell: Tell) -> Path:
@@ -78,14 +63,14 @@ def _bring(source: AnyPath, final: Path, tell: Tell) -> None:
     _make_room(final, need)
     arrival = Arrival(final.name, sum(file.bytes for file in files), need, tell)
     try:
-        _fetch_all(source, part, missing, arrival)
+        fetch_all(source, part, missing, arrival)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_IS_FULL:
             raise
         raise _no_room(final, need) from error
     if read_json(part / "PACK.json").get("digest") != final.name:
         remove_folder(part)
-        raise InputError(f"{source}: holds another pack; {_mend(source)}")
+        raise InputError(f"{source}: holds another pack; {mend(source)}")
     (part / records.COMPLETE).write_bytes((source / records.COMPLETE).read_bytes())
     put_in_place(part, final)
     arrival.end()
@@ -105,7 +90,7 @@ def _sound(source: AnyPath) -> list[Listed]:
     try:
         files = records.listed(source)
     except InputError as error:
-        raise InputError(f"pack {source}: {error}; {_mend(source)}") from error
+        raise InputError(f"pack {source}: {error}; {mend(source)}") from error
     for file in files:
         if Path(file.name).name != file.name:
             raise InputError(
@@ -118,97 +103,6 @@ def _has(part: Path, file: Listed) -> bool:
     """A file got its name when it was compared and on disk."""
     path = part / file.name
     return path.is_file() and path.stat().st_size == file.bytes
-
-
-def _fetch_all(source: AnyPath, part: Path, files: list[Listed], arrival: "Arrival") -> None:
-    """Several files at a time. The first error ends all, and is raised."""
-    over = threading.Event()
-    with ThreadPoolExecutor(STREAMS, "staging") as pool:
-        coming = [pool.submit(_fetch, source, part, file, arrival, over) for file in files]
-        try:
-            for file in as_completed(coming):
-                file.result()
-        except BaseException:  # an interrupt too
-            over.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _fetch(
-    source: AnyPath, part: Path, file: Listed, arrival: "Arrival", over: threading.Event
-) -> None:
-    """A file, again where its connection breaks or it comes corrupt. over: somebody else failed."""
-    for tried in range(1, TRIES + 1):
-        try:
-            return _fetch_once(source, part, file, arrival, over)
-        except FileNotFoundError as error:
-            raise InputError(f"pack {source}: {file.name} is missing; {_mend(source)}") from error
-        except OSError as error:
-            arrival.has(file.name, 0)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT) or over.is_set():
-                raise
-            if tried == TRIES and isinstance(error, Corrupt):
-                raise InputError(
-                    f"pack {source}: {file.name} is corrupt (sha256 differs), fetched {TRIES} "
-                    f"times; {_mend(source)}"
-                ) from error
-            if tried == TRIES:
-                raise
-            print(f"pack {part.name[1:-5]}: {file.name}: {error}; fetching it again", flush=True)
-            over.wait(PAUSE)
-
-
-def _fetch_once(
-    source: AnyPath, part: Path, file: Listed, arrival: "Arrival", over: threading.Event
-) -> None:
-    """Raises Corrupt where it is not what COMPLETE.json says; nothing has its name then."""
-    hashed, count = hashlib.sha256(), 0
-    with whole_file(part / file.name) as path, open(path, "wb") as local:
-        for piece in pieces(source / file.name):
-            if over.is_set():
-                raise InterruptedError(errno.EINTR, "another file failed")
-            local.write(piece)
-            hashed.update(piece)
-            count += len(piece)
-            arrival.has(file.name, count)
-        if hashed.hexdigest() != file.sha256:
-            raise Corrupt(f"came corrupt, {count} bytes of {file.bytes}")
-
-
-class Arrival:
-    """How far a pack is, told in lines. total: its bytes; need: those that were missing."""
-
-    def __init__(self, digest: str, total: int, need: int, tell: Tell):
-        self.digest, self.total, self.need, self.tell = digest, total, need, tell
-        self.came: dict[str, int] = {}
-        self.began = time.monotonic()
-        self.told = self.began
-        self._alone = threading.Lock()
-        resumed = f", {amount(total - need)} are there" if total > need else ""
-        self._say(f"fetching {amount(total)}{resumed}")
-        tell(total - need, total)
-
-    def has(self, name: str, count: int) -> None:
-        """So many bytes of a file have come."""
-        with self._alone:
-            self.came[name] = count
-            now = time.monotonic()
-            if now - self.told < LINE_EVERY:
-                return
-            self.told = now
-            came = sum(self.came.values())
-        there = self.total - self.need + came
-        self.tell(there, self.total)
-        rate = came / max(now - self.began, 1e-9)
-        left = f", {duration((self.need - came) / rate)} left" if came else ""
-        self._say(f"{amount(there)} of {amount(self.total)}, {amount(rate)}/s{left}")
-
-    def end(self) -> None:
-        took = time.monotonic() - self.began
-        self._say(f"{amount(self.need)} in {duration(took)}, {amount(self.need / took)}/s")
-
-    def _say(self, line: str) -> None:
-        print(f"pack {self.digest} to {socket.gethostname()}: {line}", flush=True)
 
 
 # --- room --------------------------------------------------------------------------------------
@@ -278,7 +172,3 @@ def _locked(file: Path, wait: bool = True) -> Iterator[bool]:
         except BlockingIOError:
             alone = False
         yield alone
-
-
-def _mend(source: AnyPath) -> str:
-    return f"remove {source}, and the study's next run puts it there again"

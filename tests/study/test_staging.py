@@ -15,7 +15,7 @@ from faulty_store import FaultyStore, running
 from awcl import objects, records
 from awcl.errors import InputError
 from awcl.files import AnyPath, as_path, write_json
-from awcl.study import packs, staging
+from awcl.study import packs, staging, transfer
 from awcl.study.staging import staged
 
 DIGEST = "0123456789ab"
@@ -26,7 +26,7 @@ OUTSIDE = {"../x": {"bytes": 1, "sha256": ""}}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(staging, "PAUSE", 0)
+    monkeypatch.setattr(transfer, "PAUSE", 0)
     monkeypatch.setattr(objects, "GIVE_UP", timedelta(seconds=1))
 
 
@@ -191,11 +191,11 @@ def test_a_transfer_cut_in_the_middle_keeps_what_is_whole_and_goes_on_there(
 
 
 def test_a_shard_that_comes_corrupt_is_fetched_again(source, store, tmp_path, capsys):
-    store.spoiled[SHARDS[3]] = staging.TRIES - 1
+    store.spoiled[SHARDS[3]] = transfer.TRIES - 1
     assert content(stage(source, tmp_path)) == content(tmp_path / "made" / DIGEST)
-    assert fetched(store) == [1, 1, 1, staging.TRIES, 1, 1]
+    assert fetched(store) == [1, 1, 1, transfer.TRIES, 1, 1]
     said = capsys.readouterr().out
-    assert said.count(f"{SHARDS[3]}: ") == said.count("fetching it again") == staging.TRIES - 1
+    assert said.count(f"{SHARDS[3]}: ") == said.count("fetching it again") == transfer.TRIES - 1
 
 
 def test_a_shard_that_is_corrupt_in_the_store_is_one_clear_line(source, store, tmp_path):
@@ -204,7 +204,7 @@ def test_a_shard_that_is_corrupt_in_the_store_is_one_clear_line(source, store, t
     with pytest.raises(InputError) as caught:
         stage(source, tmp_path)
     assert str(caught.value) == (
-        f"pack {source}: {SHARDS[3]} is corrupt (sha256 differs), fetched {staging.TRIES} times; "
+        f"pack {source}: {SHARDS[3]} is corrupt (sha256 differs), fetched {transfer.TRIES} times; "
         f"remove {source}, and the study's next run puts it there again"
     )
     assert not (tmp_path / "staged" / DIGEST).exists()
