@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.asked[self.command, name] += 1
         if self.command == "GET" and name in self.server.held:
             self.server.holding.set()
-            self.server.let_go.wait(60)
+            self.server.let_go.wait()
         behind = HTTPConnection(self.server.behind, timeout=60)
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         behind.request(self.command, self.path, sent, dict(self.headers))

@@ -26,19 +26,16 @@ def test_all_machines_are_one_line(told, line):
     assert arriving._line(told) == line
 
 
-class Machine:
-    """A process of another machine."""
-
-    def tell(self, there: float, total: float) -> None:
-        self.telling = arriving.telling()
-        self.telling.__enter__()(there, total)
-
-    def end(self) -> None:
-        self.telling.__exit__(None, None, None)
-
-
 @pytest.mark.slow
 def test_each_machine_is_heard_until_it_ends_or_was_silent_for_long(shared_ray, monkeypatch):
+    class Machine:  # in here, since other processes cannot import this file
+        def tell(self, there: float, total: float) -> None:
+            self.telling = arriving.telling()
+            self.telling.__enter__()(there, total)
+
+        def end(self) -> None:
+            self.telling.__exit__(None, None, None)
+
     heard = arriving.listener()
     assert heard() == ""
     one, two = (shared_ray.remote(Machine).options(num_cpus=0).remote() for _ in range(2))

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from awcl.study.staging import staged
 DIGEST = "0123456789ab"
 SHARDS = [f"shard-{number:05d}.npy" for number in range(6)]
 BYTES = 20_000  # of a shard
+LONG = 240  # seconds
 OUTSIDE = {"../x": {"bytes": 1, "sha256": ""}}
 
 
@@ -136,7 +138,7 @@ def test_two_machines_with_three_processes_each_fetch_every_shard_once_a_machine
     store.held = {SHARDS[2]}
     for process in processes:
         process.go()
-    assert store.holding.wait(60)
+    assert store.holding.wait(LONG)
     store.let_go.set()
     assert {process.staged() for process in processes} == {
         disk / "staged" / DIGEST for disk in disks
@@ -156,10 +158,11 @@ def test_a_process_that_is_killed_in_the_middle_leaves_whole_shards_and_the_next
     part = tmp_path / "staged" / f".{DIGEST}.part"
     with Node(source, tmp_path) as node:
         node.go()
-        assert store.holding.wait(60)
+        assert store.holding.wait(LONG)
         whole = [*SHARDS[:4], SHARDS[5]]
         while {file.name for file in part.glob("shard*")} < {*whole}:
             assert node.process.poll() is None
+            time.sleep(0.01)
         node.kill()
     store.let_go.set()
     assert not (tmp_path / "staged" / DIGEST).exists()
