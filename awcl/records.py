@@ -8,7 +8,7 @@ STORAGE/<study>/
     train/epoch_0007_step_00150/    partial: made within epoch 8, on notice of the machine's end
     eval/<task>-<hash>/{EVAL.json, predictions.parquet, *.png}
 STORAGE/weights/<digest>.safetensors    what trials start from (awcl.warm)
-STORAGE/packs/<digest>/     with COMPLETE.json where it is an object store
+STORAGE/packs/<digest>/     with COMPLETE.json where machines fetch it from there
 STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
 
 A line of timings.jsonl is a run of the study that trained or evaluated: time (of its start, since
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from awcl import hashing, lease
 from awcl.errors import InputError
@@ -104,18 +104,35 @@ def mark_complete(checkpoint: Path) -> None:
     write_json(checkpoint / COMPLETE, {"files": files})
 
 
+class Listed(NamedTuple):
+    """A file that COMPLETE.json lists."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def listed(folder: AnyPath) -> list[Listed]:
+    """What COMPLETE.json lists. Raises InputError where that is missing, damaged, or lists none."""
+    files = read_json(folder / COMPLETE).get("files")
+    try:
+        found = [Listed(name, about["bytes"], about["sha256"]) for name, about in files.items()]
+    except (KeyError, TypeError, AttributeError):
+        found = []
+    if not found:
+        raise InputError(f"{COMPLETE} lists no files")
+    return found
+
+
 def why_incomplete(checkpoint: AnyPath) -> str | None:
     """None for a complete checkpoint, else what is wrong; an upload may copy in any order.
 
     In an object store only sizes are compared; bytes are when it has been copied to this machine.
     """
     try:
-        listed = read_json(checkpoint / COMPLETE)["files"]
-        files = [(name, about["bytes"], about["sha256"]) for name, about in listed.items()]
+        files = listed(checkpoint)
     except InputError as error:
         return str(error)
-    except (KeyError, TypeError, AttributeError):
-        files = []
     there = sizes(checkpoint)
     for name, size, sha256 in files:
         if name not in there:
@@ -124,8 +141,6 @@ def why_incomplete(checkpoint: AnyPath) -> str | None:
             return f"{name} has {there[name]} bytes of {size}"
         if isinstance(checkpoint, Path) and hashing.of_file(checkpoint / name) != sha256:
             return f"{name} is corrupt (sha256 differs)"
-    if not files:
-        return f"{COMPLETE} lists no files"
     return None
 
 

@@ -152,8 +152,9 @@ def make_plan(
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
     plan = Plan(study, folder, _trials(study, folder, by_size))
     _check(plan)
+    asked = [study.resources, study.evaluation or study.resources]
     for pack in by_size.values():
-        share(pack, storage)
+        share(pack, storage, node_disk=any(one.node_disk for one in asked))
     return plan
 
 

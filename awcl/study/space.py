@@ -43,6 +43,10 @@ class Resources(Config):
     """Trials at a time; 0: as many as fit."""
     retries: int = Field(2, ge=0)
     """Restarts of a trial whose worker died."""
+    node_disk: str | None = None
+    """A folder on every machine's own disk, e.g. "/mnt/nvme" or "$TMPDIR", to which packs are
+    copied before they are read. None: a pack is read where it lies, and where that is an object
+    store it is copied into the user's cache."""
 
 
 class Phantom(Config):

@@ -21,7 +21,7 @@ from awcl.encoder import Encoder
 from awcl.files import as_path
 from awcl.pretrain.loop import pretrain, pretrain_rows
 from awcl.pretrain.reporter import Save, write_checkpoint
-from awcl.study import packs
+from awcl.study import arriving, packs
 from awcl.study.plan import Evaluation, Plan, Trial
 from awcl.study.starts import weights_folder
 from awcl.taxonomy import Taxonomy
@@ -38,6 +38,7 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
         "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
+        "node_disk": plan.study.resources.node_disk,
         "weights": str(weights_folder(plan.folder.path.parent)),
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "proxy_level": plan.study.proxy_level,
@@ -49,11 +50,13 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
 def evaluation_job(evaluation: Evaluation, plan: Plan) -> Job:
     """All that an evaluation needs."""
     trial = evaluation.trial
+    asked = plan.study.evaluation or plan.study.resources
     return {
         "key": trial.key,
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
         "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
+        "node_disk": asked.node_disk,
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "settings": evaluation.settings.model_dump(mode="json"),
         "checkpoint": str(evaluation.checkpoint),
@@ -144,8 +147,9 @@ def evaluate_job(job: Job, cpus: int) -> None:
 
 def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:
     config = TrialConfig.model_validate(job["config"])
-    pack = FramePack(packs.fetched(Path(job["pack"]), job["shared_pack"]))
-    return config, pack, Taxonomy.load(job["taxonomy"])
+    with arriving.telling() as tell:
+        folder = packs.fetched(Path(job["pack"]), job["shared_pack"], job["node_disk"], tell)
+    return config, FramePack(folder), Taxonomy.load(job["taxonomy"])
 
 
 def _absolute(taxonomy: str) -> str:

@@ -22,6 +22,7 @@ FILES = {
     "workers": Plan(60),
     "probes": Plan(90),
     "packing": Plan(60),
+    "staging": Plan(30),
     "trials": Plan(200),
     "trials_two": Plan(420, long=True),
     "quickstart": Plan(10),

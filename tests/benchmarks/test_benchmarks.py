@@ -173,7 +173,9 @@ def test_rows_that_do_not_exist_are_refused():
 # --- the rows, at tiny sizes ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["views", "epoch", "loss", "loss_memory", "probes", "packing"])
+@pytest.mark.parametrize(
+    "name", ["views", "epoch", "loss", "loss_memory", "probes", "packing", "staging"]
+)
 def test_its_rows_still_run(name, tmp_path):
     found = list(rows.load(name).measure(Run(tmp_path, smoke=True)))
     assert found
