@@ -24,8 +24,10 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     tasks = sorted({found["name"] for trial in trials for found in trial.evaluations})
     mains = [(task, _main(trials, task)) for task in tasks]
     head = [*arms.heads(columns), "epochs", "proxy"]
-    lines = [summary(folder, trials), *usage.of_machines(folder)] if details else []
-    parts = ["\n".join(lines)] * bool(lines)
+    parts = []
+    if details:
+        lines = [summary(folder, trials), *usage.of_machines(folder)]
+        parts.append("\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines))
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:

@@ -260,9 +260,10 @@ OTHER_POINT = {"anatomy.ratio": 0, "pretrain.temperature": 0.3}
         {"seeds": [1, 0]},
         {"tasks": ["planes", {"task": "planes", "name": "coarse_planes", "level": "coarse"}]},
         {"resources": Resources(cpus=2, concurrent=1)},
+        {"prices": {"head": 0.25}},
     ],
 )
-def test_axis_values_seeds_and_tasks_may_grow_and_resources_change(values):
+def test_axis_values_seeds_and_tasks_may_grow_and_resources_and_prices_change(values):
     check_growth(stored(study(**FIRST)), stored(study(**{**FIRST, **values})))
 
 
