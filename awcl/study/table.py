@@ -27,7 +27,7 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     parts = []
     if details:
         lines = [summary(folder, trials), *usage.of_machines(folder)]
-        parts.append("\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines))
+        parts.append("\n".join(_wrapped(line, indent="") for line in lines))
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:
@@ -123,5 +123,5 @@ def _reason(trial: Standing) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+def _wrapped(line: str, indent: str = "  ") -> str:
+    return textwrap.fill(line, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")
