@@ -1,13 +1,21 @@
 """How many trials fit a cluster, by its machines and cards; on paper and on a real Ray."""
 
+import json
+import os
 import time
+from pathlib import Path
 
 import pytest
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, get_device
 
-from awcl.config import TrialConfig, with_values
+from awcl.config import TrialConfig, parse, with_values
 from awcl.errors import InputError
+from awcl.files import read_json
+from awcl.records import TrialFolder
 from awcl.study import cluster
-from awcl.study.driver import scaling
+from awcl.study.driver import Trainer, scaling
 from awcl.study.space import Resources, Study
 
 
@@ -92,8 +100,6 @@ def test_the_number_of_workers_is_fixed_and_each_has_what_was_asked_for():
     ],
 )
 def test_a_study_whose_workers_cannot_be_is_refused(values, said):
-    from awcl.config import parse
-
     with pytest.raises(InputError, match=said):
         parse(Study, {"name": "s", **values}, "study s")
 
@@ -110,10 +116,15 @@ def test_a_study_may_compare_numbers_of_workers_and_an_untrained_arm_has_none():
 # --- on a real Ray with two cards that are none ------------------------------------------------
 
 
-def _groups(ray, asked: dict, count: int) -> list:
+def _groups(asked: dict, count: int) -> list:
     """As many trials of one worker, as Ray places them."""
     made = scaling(1, Resources(**asked).model_dump(mode="json"))
     return [ray.util.placement_group([dict(made.resources_per_worker)]) for _ in range(count)]
+
+
+def _placed(groups: list) -> int:
+    table = ray.util.placement_group_table()
+    return sum(table[group.id.hex()]["state"] == "CREATED" for group in groups)
 
 
 @pytest.mark.slow
@@ -123,48 +134,49 @@ def test_as_many_trials_share_cards_as_was_planned_and_no_more(shared_ray, monke
     monkeypatch.setattr(cluster, "drivers_ask_for", dict)
     places = cluster.slots(Resources(gpus=gpus), 1)
     assert places == {0.5: 4, 0.6: 2}[gpus]
-    groups = _groups(shared_ray, {"gpus": gpus}, places + 1)
+    groups = _groups({"gpus": gpus}, places + 1)
     try:
         end = time.monotonic() + 60
-        while sum(group.wait(0) for group in groups) < places and time.monotonic() < end:
+        while _placed(groups) < places and time.monotonic() < end:
             time.sleep(0.1)
         time.sleep(1)
-        assert sum(group.wait(0) for group in groups) == places
+        assert _placed(groups) == places
     finally:
         for group in groups:
-            shared_ray.util.remove_placement_group(group)
+            ray.util.remove_placement_group(group)
 
 
 @pytest.mark.slow
-def test_each_worker_of_a_trial_has_a_card_of_its_own(shared_ray, tmp_path):
-    """Train's own placement; its processes do not meet, since there is no real card to meet on."""
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+def test_each_worker_of_a_trial_has_a_card_of_its_own_and_says_where_its_log_is(
+    shared_ray, tmp_path
+):
+    """Train's own placement. The workers meet by gloo, since there is no real card to meet on."""
 
     def work(config: dict) -> None:
-        import json
-        import os
-        from pathlib import Path
-
-        import ray
-        import ray.train
-
-        context = ray.train.get_context()
         told = {
             "cards": ray.get_gpu_ids(),
             "visible": os.environ["CUDA_VISIBLE_DEVICES"],
-            "of": context.get_world_size(),
+            "device": str(get_device()),
+            "local": os.environ["LOCAL_RANK"],
+            "of": ray.train.get_context().get_world_size(),
         }
-        Path(config["folder"], f"{context.get_world_rank()}.json").write_text(json.dumps(told))
+        print("the log of", os.environ["LOCAL_RANK"], flush=True)
+        name = f"{ray.train.get_context().get_world_rank()}.json"
+        Path(config["folder"], name).write_text(json.dumps(told))
 
-    from awcl.files import read_json
-
-    DataParallelTrainer(
+    Trainer(
         work,
         train_loop_config={"folder": str(tmp_path)},
+        torch_config=TorchConfig(backend="gloo"),
         scaling_config=scaling(2, Resources(gpus=1).model_dump(mode="json")),
-        run_config=shared_ray.train.RunConfig(name="cards", storage_path=str(tmp_path / "train")),
+        run_config=ray.train.RunConfig(name="cards", storage_path=str(tmp_path / "train")),
     ).fit()
     told = [read_json(tmp_path / f"{rank}.json") for rank in range(2)]
     assert sorted(each["cards"] for each in told) == [[0], [1]]
-    assert [each["visible"] for each in told] == ["0,1", "0,1"], "each counts by its local rank"
+    assert [each["visible"] for each in told] == ["0,1", "0,1"]
+    assert [each["device"] for each in told] == [f"cuda:{each['local']}" for each in told]
     assert [each["of"] for each in told] == [2, 2]
+    there = TrialFolder(tmp_path).workers
+    assert [f"the log of {rank}" in Path(there[rank]["log"]).read_text() for rank in (0, 1)] == [
+        True, True,
+    ]  # fmt: skip
