@@ -42,7 +42,6 @@ FINITE_CHECK = 50  # steps between looks at the loss; each look makes the host w
 # Steps between questions for a notice. Each costs 3 ms on two busy cores, a hundredth of ten steps
 # of 30 ms; and ten steps of 2 s each still end before the 30 s that clouds give at least.
 NOTICE_CHECK = 10
-SYNC_NEEDS_CARDS = "runs on cards only; leave it off, or have a card for every worker"
 
 
 class Evaluator(Protocol):
@@ -339,7 +338,9 @@ def synchronised(net: nn.Module, device: torch.device) -> nn.Module:
     InputError on a processor, where torch has none.
     """
     if device.type != "cuda":
-        raise InputError(f"pretrain.sync_batchnorm {SYNC_NEEDS_CARDS}")
+        raise InputError(
+            "pretrain.sync_batchnorm runs on cards only; leave it off, or have a card for each worker"
+        )
     return convert_sync_batchnorm(net)
 
 
