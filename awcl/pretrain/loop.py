@@ -339,7 +339,7 @@ def synchronised(net: nn.Module, device: torch.device) -> nn.Module:
     """
     if device.type != "cuda":
         raise InputError(
-            "pretrain.sync_batchnorm runs on cards only; leave it off, or have a card for each worker"
+            "pretrain.sync_batchnorm runs on cards only; leave it off, or give each worker a card"
         )
     return convert_sync_batchnorm(net)
 
