@@ -103,7 +103,7 @@ class Progress:
         courses = list(self.courses.values())
         judged = self.judged + self.evaluations
         ended = sum(course.ended for course in courses)
-        running = sum(course.started is not None and not course.ended for course in courses)
+        running = self.queue()["running"]
         left = self.seconds_left(now)
         epochs, most = self.done - self.judged, self.most - judged
         parts = [
@@ -114,6 +114,12 @@ class Progress:
         parts += [f"best proxy {self.best:.3f}"] * (self.best > float("-inf"))
         parts += [UNKNOWN if left is None else f"about {minutes(left)} left"]
         return ", ".join(parts)
+
+    def queue(self) -> dict[str, int]:
+        """How many trials are running, and how many wait for a place."""
+        left = [course for course in list(self.courses.values()) if not course.ended]
+        running = sum(course.started is not None for course in left)
+        return {"running": running, "waiting": len(left) - running}
 
     def seconds_left(self, now: float) -> float | None:
         """None before what is left was seen once: a first and a further epoch, or an evaluation."""

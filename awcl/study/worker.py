@@ -6,9 +6,10 @@ A job is plain data (JSON), so that no object of this program has to be unpickle
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray.train
+import torch
 
 from awcl import records, warm
 from awcl.config import RunConfig, TrialConfig
@@ -19,6 +20,7 @@ from awcl.downstream.evaluation import evaluate, target_domain_seen, write_evalu
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import Encoder
 from awcl.files import as_path
+from awcl.pretrain import machine
 from awcl.pretrain.loop import pretrain, pretrain_rows
 from awcl.pretrain.reporter import Save, write_checkpoint
 from awcl.study import arriving, packs
@@ -71,7 +73,10 @@ def train(job: Job) -> None:
     evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
     asked = job["resources"]
     run = RunConfig(
-        threads=asked["cpus"], loader_workers=asked["loader_workers"], views=asked["views"]
+        device=_device(asked["gpus"]),
+        threads=asked["cpus"],
+        loader_workers=asked["loader_workers"],
+        views=asked["views"],
     )
     reporter = RayReporter(records.TrialFolder(as_path(job["folder"])), run.keep)
     pretrain(config, pack, taxonomy, reporter, evaluators, run, as_path(job["weights"]))
@@ -123,17 +128,26 @@ class RayReporter:
             write_checkpoint(self.trial.train, records.checkpoint_name(epochs, steps), save)
 
 
-def evaluate_job(job: Job, cpus: int) -> None:
-    """Evaluates a checkpoint and writes the result once."""
-    import torch
+def _device(gpus: float) -> Literal["cpu", "cuda"]:
+    """Where a process that asked for so many cards works: a study that asks for a card has one, or
+    says so. Of a card that it shares it takes no more memory than its share.
+    """
+    if not gpus:
+        return "cpu"
+    card = machine.device("cuda", rank=machine.place()[0])
+    if gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(gpus, card)
+    return "cuda"
 
+
+def evaluate_job(job: Job, cpus: int, gpus: float) -> None:
+    """Evaluates a checkpoint and writes the result once."""
     torch.set_num_threads(cpus)
+    device = _device(gpus)
     config, pack, taxonomy = _open(job)
     checkpoint = as_path(job["checkpoint"])
     with records.opened(checkpoint) as local:
-        encoder = Encoder.load(local / records.ENCODER)
-    if torch.cuda.is_available():
-        encoder.cuda()
+        encoder = Encoder.load(local / records.ENCODER).to(device)
     settings = tasks.settings(job["settings"])
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)

@@ -33,7 +33,8 @@ def tiny_frames(tiny_table, tmp_path):
 
 @pytest.fixture(scope="session")
 def shared_ray():
-    """A Ray as somebody else starts one: with a dashboard, without a resource of ours."""
+    """A Ray as somebody else starts one: with a dashboard, without a resource of ours, and with two
+    cards by its own account, so that placing trials on cards is tested."""
     import ray
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -41,6 +42,7 @@ def shared_ray():
     ray.init(
         address="local",
         num_cpus=4,
+        num_gpus=2,
         include_dashboard=True,
         object_store_memory=150 * 2**20,
         logging_level="ERROR",
