@@ -107,11 +107,9 @@ def _proxies(trial: TrialFolder) -> list[float]:
 
 
 def _judged(trial: TrialFolder) -> dict[str, float] | None:
-    """What a planes task found at the end of a trial, where that has an interval."""
-    for _, result in trial.evaluations():
-        if result.get("task") == TASK and LOW in result["metrics"]:
-            return result["metrics"]
-    return None
+    """What TASK found at the end of a trial, where that has an interval."""
+    found = [result["metrics"] for _, result in trial.evaluations() if result["name"] == TASK]
+    return next((metrics for metrics in found if LOW in metrics), None)
 
 
 # --- searches --------------------------------------------------------------------------------
