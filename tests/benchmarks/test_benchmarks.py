@@ -115,6 +115,17 @@ def test_rows_are_added_to_those_that_are_there_and_replace_their_own(table):
     assert json.loads((table.parent / "results.json").read_text())["files"]["views"]["rows"]
 
 
+def test_the_table_tells_what_its_short_rows_took_and_shows_the_quickstart(table):
+    results.add("views", [Row("views", "1 v/s")], 60, 0)
+    results.add("epoch", [Row("epoch", "1 v/s")], 90, 0)
+    results.add("trials_two", [Row("trials", "1 s")], 400, 0)
+    assert "took 2.5 minutes in all" in table.read_text()
+    assert "quickstart.png" not in table.read_text()
+    (table.parent / "quickstart.png").touch()
+    results.add("views", [Row("views", "1 v/s")], 60, 0)
+    assert "](quickstart.png)" in table.read_text()
+
+
 def test_what_was_measured_on_a_busy_machine_is_called_preliminary(table):
     results.add("views", [Row("views", "1 v/s")], 1, busy=0.5)
     results.add("startup", [Row("start", "1 s")], 1, busy=0)
