@@ -81,8 +81,8 @@ class Views:
     def make(self, image: np.ndarray) -> np.ndarray:
         """`pipeline(image=image)`, to the bit, from where the generator is: (size, size) uint8.
 
-        Grey steps are put together on a table, which the picture goes through once; the table
-        changes nothing that was drawn. All other steps are albumentations' own.
+        Grey steps are put together on a table, which the picture goes through when something else
+        asks for its pixels, and at the end. All other steps are albumentations' own.
         """
         self.python.random()  # Compose draws whether to run at all, and always does
         table = greys.LEVELS

@@ -20,7 +20,7 @@ import numpy as np
 from awcl.records import StudyFolder, TrialFolder
 from awcl.study.asha import Asha
 from benchmarks import material, studies
-from benchmarks.harness import Row, Run, spread
+from benchmarks.harness import Missing, Row, Run, spread
 
 GRACE, REDUCTION = 1, 3
 ORDERS, PLACES = 50, (1, 2, 4)
@@ -62,6 +62,8 @@ def measure(run: Run) -> Iterator[Row]:
     yield from (row for grid in stored_grids(run.storage) for row in replays(run, grid))
     with ray_session(Stages()):
         grid = read_grid(study(run, "bench-grid"), fewest=2)
+        if grid is None:
+            raise Missing("no two trials of the grid ended well and were judged; it says why above")
         yield from replays(run, grid)
         search = searched(study(run, "bench-asha", stopping=True), grid)
     yield from told("ASHA, one real run", grid, [search])
