@@ -259,14 +259,14 @@ def not_run(study: Study) -> list[dict[str, str]]:
 
     In every table they keep their row.
     """
-    rows = []
+    names, rows = list(varied(study)), {}
     for point in points(study):
         config = configuration(study, point, study.seeds[0])
         if not warm.is_known(config.model.init):
             values = {**shown(config), **({ARM: point[ARM]} if ARM in point else {})}
-            row = {name: str(values.get(name, "-")) for name in varied(study)}
-            rows.append({**row, "reason": "weights not at hand"})
-    return [row for at, row in enumerate(rows) if row not in rows[:at]]
+            cells = tuple(str(values.get(name, "-")) for name in names)
+            rows[cells] = {**dict(zip(names, cells, strict=True)), "reason": "weights not at hand"}
+    return list(rows.values())
 
 
 def arms_of(study: Study) -> dict[str, str]:
