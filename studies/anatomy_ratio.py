@@ -13,10 +13,10 @@ the luck of batches. Batch and sampler are therefore axes too, with one value ea
 For two cores RATIOS has the ends of the curve and one point between: 15 trials. A study may grow:
 put ALL_RATIOS in its place, or a further batch or sampler, and run it again; what is done stays.
 
-Measured (2026-11-21, 2 cores of an AMD EPYC beside other work, 33 minutes). Macro-F1 over 13
-anatomies at home and, by a probe trained there, away; Dice of a decoder that was trained at home,
-on machine C; means of seeds 0, 1, 2. Intervals, all other scores, what the table says, and the same
-arms in another setting: RESULTS.md.
+Measured (2026-11-21, 2 cores of an AMD EPYC beside other work, 33 minutes), when the phantom had
+fewer and longer scans, 180 of 2.7 s. Macro-F1 over 13 anatomies of a probe that was trained where
+it is judged; Dice of a decoder that was trained at home, on machine C; means of seeds 0, 1, 2.
+Intervals, all other scores, what the table says, and the same arms in another setting: RESULTS.md.
 
                         home    machine C   first trimester   Dice, machine C, shift
     ratio 0 (SimCLR)    0.589   0.514       0.433             0.532

@@ -34,10 +34,12 @@ Arms that read labels read the fine ones, but `awcl_coarse` and `awcl_hierarchic
 frames' labels are known at the coarse level only ("brain" of the African images), these two read
 more labels than `supervised` does: studies/rivals.py has each at the same level as its rival.
 
-Measured (2026-11-21, 2 cores of an AMD EPYC beside other work): 64 minutes.
-`supervised` is clearly the best at home (macro-F1 0.713 [0.667, 0.751], SimCLR 0.589, the
-AWCL arms 0.603 to 0.611); in segmentation across domains no arm is clear of SimCLR. RESULTS.md has
-every table, and the same on real images. `--smoke` tries four of the arms in a few minutes.
+Measured (2026-11-21, 2 cores of an AMD EPYC): 58 min 46 s. `supervised` is first in eight of nine
+scores, at home clearly (macro-F1 0.688 [0.621, 0.744], SimCLR 0.533, forms of AWCL 0.537 to 0.583).
+A decoder that was trained at home does clearly better in the first trimester on AWCL's encoders
+than on SimCLR's (Dice 0.710, 0.713 against 0.687), and more so on SupCon's (0.727).
+RESULTS.md has every table, and the same on real images. `--smoke` tries four of the arms in a few
+minutes.
 """
 
 from awcl.config import DataConfig, ModelConfig, PretrainConfig, TrialConfig
