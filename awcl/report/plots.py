@@ -258,7 +258,7 @@ def parallel(stored: Stored, arms: Sequence[Arm], scores: Sequence[Score]) -> It
     trials = [(arm, seed, trial) for arm, seed, trial in _all(arms) if is_number(trial.proxy)]
     columns = {axis.rpartition(".")[2]: [arm.values[axis] for arm, _, _ in trials]
                for axis in stored.axes}  # fmt: skip
-    columns["epochs"] = [trial.epoch for _, _, trial in trials]
+    columns["epochs"] = [len(trial.history) for _, _, trial in trials]
     columns["proxy"] = [trial.proxy for _, _, trial in trials]
     first_of_task = {s.task: s for s in reversed(scores) if s.kind not in CURVES}
     for score in list(reversed(first_of_task.values()))[:COLUMNS]:

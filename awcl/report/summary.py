@@ -115,11 +115,11 @@ def _out_of_reach(estimates: Estimates, found: Compared) -> Iterator[str]:
         needed = patients_needed(pairs)
         if not pairs or (needed and each[0].units >= needed):
             continue
-        takes = f"it takes {needed}" if needed else "resamples are too few for so many"
-        why = f"{_count(each[0].units, 'test patient')}, {_count(pairs, 'pair')}: {takes}"
-        short.setdefault(why, []).append(score.label)
-    for why, labels in short.items():
-        yield f"No difference can be clear, however large ({why}): {'; '.join(labels)}."
+        takes = f"it takes {needed}" if needed else f"resamples are too few for {pairs} pairs"
+        with_these = f"with {_count(each[0].units, 'test patient')} ({takes})"
+        short.setdefault(with_these, []).append(score.label)
+    for with_these, labels in short.items():
+        yield f"No difference can be clear, however large, {with_these}: {'; '.join(labels)}."
 
 
 def _finding(each: Sequence[Estimate], found: Differences) -> Iterator[str]:

@@ -83,11 +83,13 @@ class Making:
         about = {"key": trial.key, "config": config.model_dump(mode="json"), "pack": "p1"}
         trial.write_about({**about, "taxonomy": "t1"})
         used = {} if labels is None else {"labels_used": labels}
-        untrained = config.pretrain.epochs == 0 and outcome == "finished"
-        epochs = 0 if untrained else epochs
+        untrained = config.pretrain.epochs == 0 and epochs > 0
+        epochs = 0 if untrained else epochs  # one row, of epoch 0
         for epoch in [0] if untrained else range(1, epochs + 1):
             proxy = 0.1 * epoch + 0.01 * self.count
-            trial.append_history({"epoch": epoch, "time": 100.0 + epoch, "val/proxy": proxy, **used})
+            trial.append_history(
+                {"epoch": epoch, "time": 100.0 + epoch, "val/proxy": proxy, **used}
+            )
         if outcome:
             trial.write_done(outcome, epoch=epochs, reason=reason)
         for task in tasks if right is not None or table is not None else ():

@@ -156,13 +156,6 @@ def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):
     assert min(heights) == 0 and max(heights) == 1
 
 
-def test_an_untrained_trial_stands_at_0_epochs(paper):
-    found = find(read(paper.folder))
-    [chart] = plots.parallel(found.stored, found.every, list(found.estimates))
-    place = next(at for at, name in chart.ticks.items() if name == "epochs")
-    assert {text for at, _, text in chart.labels if at == place} == {"0", "3"}
-
-
 def test_an_interval_of_too_few_patients_is_not_drawn(making):
     made = making(axes={"anatomy.ratio": [0.5, 1]})
     for ratio in (0.5, 1):

@@ -60,9 +60,18 @@ def test_it_is_told_where_no_difference_could_be_clear(making):
     [each] = found.differences.values()
     assert not any(of.is_clear for of in (*each.to_simclr, *each.to_rival, *each.claim))
     assert (
-        f"No difference can be clear, however large (8 test patients, {each.pairs} pairs: it takes "
+        "No difference can be clear, however large, with 8 test patients (it takes "
         f"{comparing.patients_needed(each.pairs)}): planes: macro-F1, ridge probe." in told(made)
     )
+
+
+def test_it_is_told_where_resamples_are_too_few_for_so_many_pairs(making):
+    made = making(axes={"pretrain.lr": {"low": 0.001, "high": 1, "log": True}})
+    for n in range(54):
+        made.add(table=predictions(0.3 + 0.01 * n, n), pretrain__lr=0.001 * (1 + n))
+    text = told(made)
+    assert "with 12 test patients (resamples are too few for 53 pairs): planes" in text
+    assert "clearly better (" not in text
 
 
 def test_one_seed_and_few_patients_are_told(making):
