@@ -42,10 +42,10 @@ def section(
     }
     return Section(
         "claim", "The paper's claim",
-        "The best arm that pairs by anatomy, minus each of its rivals; best in the same score. p is "
-        "by Holm over all pairs of arms that are compared in that score, here and elsewhere. "
-        "The paper has +7.1 % over the best contrastive method and +13.8 % over ImageNet's weights "
-        "in segmentation across domains, and no comparison with supervised training.",
+        "The best arm that pairs by anatomy, minus each of its rivals; best in the same score. p: "
+        "by Holm over all pairs of arms that are compared in that score, here and elsewhere. The "
+        "paper has +7.1 % over the best contrastive method and +13.8 % over ImageNet's weights in "
+        "segmentation across domains, and no comparison with supervised training.",
         [_table(best, found, kinds)] if best else [],
         notes=[
             _told(anatomy, estimates[score], found[score], kinds)
