@@ -14,7 +14,7 @@ from awcl.downstream import drawn
 from awcl.downstream.comparing import read_predictions
 from awcl.errors import InputError
 from awcl.files import AnyPath
-from awcl.records import StudyFolder, TrialFolder
+from awcl.records import StudyFolder, TrialFolder, epochs_done
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. outcome: finished, stopped, failed, ...; '' while it has not ended.
+    """One trial. outcome: finished, stopped, failed, ...; '' while it has not ended. epoch: of its
+    end, or how far it is; 0 of an untrained one.
 
     history: a row an epoch. judgements: by the name of the task, the last where there are several.
     """
@@ -131,7 +132,7 @@ def _trial(trial: TrialFolder) -> Trial:
         config=parse(TrialConfig, trial.about["config"], trial.key),
         outcome=done.get("outcome", ""),
         reason=done.get("reason", ""),
-        epoch=done.get("epoch", len(history)),
+        epoch=done.get("epoch", epochs_done(history)),
         starts=trial.starts(),
         history=history,
         judgements=_judgements(trial, done),

@@ -15,7 +15,8 @@ from awcl.errors import InputError
 from awcl.files import read_json, write_json
 from awcl.records import StudyFolder
 from awcl.report.page import _json
-from awcl.report.writing import write
+from awcl.report.reading import read
+from awcl.report.writing import contents, find, write
 
 NASTY = '"><script>alert(1)</script>&<img src=x onerror=alert(2)>'
 
@@ -53,12 +54,12 @@ def rows(folder: StudyFolder, name: str) -> list[dict[str, str]]:
 def test_a_report_is_a_page_its_figures_and_its_tables(ratios):
     made = page(ratios.folder)
     assert {file.stem for file in (ratios.folder.path / "tables").iterdir()} == {
-        "main", "to_simclr", "to_best_rival", "domains", "trials",
+        "arms", "claim", "main", "to_simclr", "to_best_rival", "domains", "trials",
     }  # fmt: skip
     figures = {file.name for file in (ratios.folder.path / "figures").iterdir()}
     assert "ratio-planes-ridge-macro-f1.png" in figures and len(figures) == 6
     named = re.findall(r"(?:figures|tables)/\S+\.(?:png|csv)", made.text)
-    assert len(named) == 11 and all((ratios.folder.path / name).is_file() for name in named)
+    assert len(named) == 13 and all((ratios.folder.path / name).is_file() for name in named)
 
 
 def test_nothing_in_it_is_loaded_from_elsewhere(ratios):
@@ -96,6 +97,33 @@ def test_tables_hold_the_numbers_in_full(ratios):
     assert len(rows(ratios.folder, "to_simclr")) == 4
     assert len(rows(ratios.folder, "to_best_rival")) == 5
     assert len(rows(ratios.folder, "trials")) == 10
+
+
+def test_what_was_not_run_keeps_a_row_in_every_table_of_arms(paper):
+    page(paper.folder)
+    reason = "not run: weights not at hand"
+    kept = {
+        "arms": ("note", 1), "main": ("note", 3), "to_simclr": ("verdict", 3),
+        "to_best_rival": ("verdict", 3), "domains": ("note", 6), "claim": ("verdict", 3),
+        "not_compared": ("reason", 1),
+    }  # fmt: skip
+    for name, (column, number) in kept.items():
+        told = [row for row in rows(paper.folder, name) if row[column] == reason]
+        assert len(told) == number, name
+        for row in told:
+            assert not any(row.get(of) for of in ("mean", "difference", "low", "high", "p_holm"))
+    found = find(read(paper.folder))
+    for section in contents(found).sections:
+        for table in section.tables:
+            if table.name in kept:
+                mine = [row for row in table.rows if row[0].text == "imagenet"]
+                assert mine and all(reason in [cell.text for cell in row] for row in mine)
+
+
+def test_untrained_trials_have_no_epochs(paper):
+    page(paper.folder)
+    told = {row["arm"]: row["epochs"] for row in rows(paper.folder, "trials")}
+    assert told["random"] == "0/0" and told["fine"] == "3/3"
 
 
 def test_a_report_of_nothing_is_one_too(making):

@@ -207,9 +207,11 @@ OTHER = {
     "pretrain.precision": "float32", "data.size": 64, "data.recipe": "paper",
     "data.sampler": "partners", "data.pretrain_where": {"machine": "A"}, "seed": 1,
 }  # fmt: skip
-NEVER_ALONE = {"anatomy.ratio_unit", "anatomy.taxonomy", "pretrain.sync_batchnorm"}
-"""Read at a ratio below 1 only (tested below); known by its digest; of several workers only (tested
-below)."""
+NEVER_ALONE = {
+    "anatomy.ratio_unit", "anatomy.fine_weight", "anatomy.taxonomy", "pretrain.sync_batchnorm",
+}  # fmt: skip
+"""Read at a ratio below 1 only, and where positives are hierarchical only (both tested below);
+known by its digest; of several workers only (tested below)."""
 
 
 def test_a_key_changes_with_every_field_that_is_read():
@@ -217,6 +219,9 @@ def test_a_key_changes_with_every_field_that_is_read():
     keys = [key(with_values(BASE, {name: value}, "test")) for name, value in OTHER.items()]
     half = with_values(BASE, {"anatomy.ratio": 0.5}, "test")
     keys.append(key(with_values(half, {"anatomy.ratio_unit": "patient"}, "test")))
+    both = {"pretrain.positives": "hierarchical"}
+    keys.append(key(with_values(BASE, both, "test")))
+    keys.append(key(with_values(BASE, {**both, "anatomy.fine_weight": 0.8}, "test")))
     two = with_values(BASE, {"pretrain.workers": 2, "pretrain.sync_batchnorm": True}, "test")
     keys.append(key(two))
     keys += [key(BASE), key(BASE, pack="another"), key(BASE, taxonomy="another")]
