@@ -12,7 +12,7 @@ figures that are the same for all arms, whatever level they were trained at:
                                  other patients of the same plane? 0 by chance, 1 where none of the
                                  difference is lost; and the same of each organ. Beside it purity
                                  at both levels, among all frames, and a map (t-SNE) of 400 test
-                                 frames, SECONDS
+                                 frames, a second or two an encoder
     cross_segmentation           a task without anatomy labels, at home and away
 
 `hierarchical` has both levels at equal weight; "anatomy.fine_weight" in an arm gives another.

@@ -22,9 +22,8 @@ def conditions(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Ite
         sizes = sorted({(of.units, of.frames) for of in of_task.get(name, [])})
         parts += [f"{frames:,} test frames of {units} patients" for units, frames in sizes]
         results = _results(arms, name)
-        for about in [result.get("about", {}) for result in results.values()][:1]:
-            parts += [f"level {about.get('level')}"] * ("level" in about)
-            parts += [_classes(about["classes"])] * bool(about.get("classes"))
+        first = next(iter(results.values()), {})
+        parts += list(_about(first.get("about", {})))
         crosses = settings["task"].startswith("cross_")
         parts += list(_seen({arm: of["metrics"] for arm, of in results.items()}, crosses))
         yield f"{name}: {'; '.join(parts)}."
@@ -33,18 +32,23 @@ def conditions(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Ite
 def _results(arms: Sequence[Arm], task: str) -> dict[str, dict[str, Any]]:
     """EVAL.json by arm, of the first seed that has one: of trained arms, where there are any. An
     untrained encoder has seen no frame, whatever the study is about."""
-    found = {
-        arm: judged[0].result
+    found = [
+        (arm, judged[0].result)
         for arm in arms
         if (judged := [t.judgements[task] for t in arm.trials.values() if task in t.judgements])
-    }
-    trained = [arm for arm in found if arm.config.pretrain.epochs]
-    return {arm.name: found[arm] for arm in trained or found}
+    ]
+    trained = [(arm, result) for arm, result in found if arm.config.pretrain.epochs]
+    return {arm.name: result for arm, result in trained or found}
 
 
-def _classes(classes: Sequence[str]) -> str:
-    number = len(classes)
-    return f"{number} class{'es' * (number != 1)}: {', '.join(map(str, classes))}"
+def _about(about: Mapping[str, Any]) -> Iterator[str]:
+    """What a task says of itself, which is the same for all arms."""
+    if "level" in about:
+        yield f"level {about['level']}"
+    classes = about.get("classes")
+    if classes:
+        number = len(classes)
+        yield f"{number} class{'es' * (number != 1)}: {', '.join(map(str, classes))}"
 
 
 def _seen(metrics: Mapping[str, Mapping[str, float]], crosses: bool) -> Iterator[str]:

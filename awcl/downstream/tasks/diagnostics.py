@@ -46,7 +46,7 @@ class Settings(TaskSettings):
     """Nearest frames that a frame's purity is over."""
     map_frames: int | None = Field(None, ge=2, exclude_if=lambda frames: frames is None)
     """Test frames on the map, at most. None: there is no map in quick form; 2000 in the full suite.
-    On a processor core t-SNE of 400 takes seconds, of 2000 half a minute."""
+    t-SNE of 400 takes a second of a processor core, of 2000 seven."""
 
 
 class Task:
