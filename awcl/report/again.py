@@ -23,7 +23,7 @@ SAME = {
 }
 """What all trials have in common, but for arms that say otherwise."""
 IMAGENET = "imagenet "  # how the name of such weights begins in STUDY.json
-GUESSED = "a study that was stored before the command was does not tell it"
+UNKNOWN = "this study was stored before commands were kept"
 
 
 def commands(stored: Stored) -> list[str]:
@@ -45,7 +45,7 @@ def placeholders(stored: Stored) -> Iterator[str]:
     """What stands for the words in capitals."""
     ran = stored.command or _likely(stored)
     if stored.command is None:
-        yield f"RECIPE: the study's recipe, a name or a file; {GUESSED}."
+        yield f"RECIPE: the study's recipe, a name or a file; {UNKNOWN}."
     elif Path(ran.recipe).is_absolute():
         yield f"FOLDER: where {Path(ran.recipe).name} is."
     if ran.frames:

@@ -61,10 +61,11 @@ def _first_of_each_task(scores: Sequence[Score]) -> dict[str, Score]:
 
 def _columns(stored: Stored, trials: Found, tested: Mapping[str, Score]) -> Columns:
     """Those in which trials differ."""
-    found: dict[str, list[Any]] = {"arm": [arm.given or "-" for arm, _, _ in trials]}
+    found: dict[str, list[Any]] = {}
     for axis in stored.axes:
         found[axis.rpartition(".")[2]] = [arm.values[axis] for arm, _, _ in trials]
     found["epochs"] = [epochs_done(trial.history) for _, _, trial in trials]
+    found["arm"] = [arm.given or "-" for arm, _, _ in trials]  # beside what its trials came to
     found["proxy"] = [trial.proxy for _, _, trial in trials]
     for name, score in tested.items():
         found[name] = [_stored_value(trial, score) for _, _, trial in trials]

@@ -257,7 +257,7 @@ def test_hc18_is_transfer_alone(pack, taxonomy, tiny_encoder):
 @pytest.mark.parametrize(
     ("trained", "seen"),
     [
-        ({"where": {"machine": ["A", "B"], "trimester": ["second"]}}, (0.0, 0.0)),
+        ({"where": {"machine": ["A"], "trimester": ["second"]}}, (0.0, 0.0)),
         ({"where": {"machine": ["C"]}}, (0.0, 1.0)),
         ({}, (1.0, 1.0)),
         ({"elsewhere": True}, (0.0, 0.0)),
@@ -265,10 +265,11 @@ def test_hc18_is_transfer_alone(pack, taxonomy, tiny_encoder):
 )
 @pytest.mark.usefixtures("brief_training")
 def test_each_crossing_says_whether_pre_training_saw_the_domain_away(
-    masked_pack, taxonomy, tiny_encoder, crossed, trained, seen
+    pack, taxonomy, tiny_encoder, crossed, trained, seen
 ):
+    pack.frames["machine"] = pack.frames["machine"].replace("B", "A")  # in train there is no B
     settings = {"task": "cross_segmentation", "pretrained": {"anatomy": {}, **trained}}
-    task = tasks.build(tasks.settings(settings), masked_pack, taxonomy)
+    task = tasks.build(tasks.settings(settings), pack, taxonomy)
     flags = {n: v for n, v in task.run(tiny_encoder) if n.endswith("target_domain_seen")}
     names = ("first_trimester/target_domain_seen", "machine_C/target_domain_seen")
     assert flags == dict(zip(names, seen, strict=True))

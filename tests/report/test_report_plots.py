@@ -185,12 +185,12 @@ def test_arms_are_told_apart_in_the_parallel_coordinates(making):
         made.add(seed, pretrain__positives="self")
     found = find(read(made.folder))
     [chart] = parallel.coordinates(found.stored, found.every, [])
-    assert list(chart.ticks.values()) == ["arm", "epochs", "proxy"]
+    assert list(chart.ticks.values()) == ["epochs", "arm", "proxy"]
     assert [line.name for line in chart.lines] == ["random", "awcl", "simclr"]
     assert len({line.colour for line in chart.lines}) == 3
-    named = {text: y for x, y, text in chart.labels if x == 0}
+    named = {text: y for x, y, text in chart.labels if x == 1}
     for line in chart.lines:
-        assert {y for x, y in zip(line.x, line.y, strict=True) if x == 0} == {named[line.name]}
+        assert {y for x, y in zip(line.x, line.y, strict=True) if x == 1} == {named[line.name]}
     head, *told = points(chart)
     assert head == ["arm", "seed", "epochs", "proxy"] and len(told) == 6
     assert told[0] == ["random", "0", "0", "0.100"], "an untrained encoder has no epoch"
