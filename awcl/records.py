@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from awcl import hashing, lease
+from awcl.config import Config, parse
 from awcl.errors import InputError
 from awcl.files import (
     AnyPath,
@@ -376,6 +377,18 @@ class TrialFolder:
         return [(file.parent, _read(file)) for file in files]
 
 
+class Command(Config):
+    """What a study was run by: as much of the command as says which study that is."""
+
+    recipe: str
+    """Its name, or its file as seen from where the command ran."""
+    rename: str | None = None
+    """Of --as."""
+    smoke: bool = False
+    frames: bool = False
+    """Whether any were given; else it made its phantom."""
+
+
 EQUALLY = " = "
 """Stands between the names of arms that are one trial."""
 
@@ -400,6 +413,12 @@ class StudyFolder:
     def not_run(self) -> list[dict[str, str]]:
         """What is not run: arm and axes as tables show them, and the `reason`."""
         return (self.definition or {}).get("not_run", [])
+
+    @property
+    def command(self) -> Command | None:
+        """What last ran it; None of a study that was stored before this was, or by no command."""
+        told = (self.definition or {}).get("command")
+        return parse(Command, told, f"{self.path / 'STUDY.json'}: command") if told else None
 
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)

@@ -51,6 +51,7 @@ class Content:
     sections: Sequence[Section]
     pictures: Pictures
     commands: Sequence[str]
+    placeholders: Sequence[str]
     facts: Sequence[tuple[str, str]]
 
 

@@ -14,7 +14,7 @@ from awcl.downstream import drawn
 from awcl.downstream.comparing import read_predictions
 from awcl.errors import InputError
 from awcl.files import AnyPath
-from awcl.records import StudyFolder, TrialFolder, epochs_done
+from awcl.records import Command, StudyFolder, TrialFolder, epochs_done
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Stored:
-    """A study. arm_of, not_run: as StudyFolder gives them."""
+    """A study. arm_of, not_run, command: as StudyFolder gives them."""
 
     path: AnyPath
     definition: dict[str, Any]
@@ -77,6 +77,7 @@ class Stored:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     is_running: bool = False
+    command: Command | None = None
 
     @cached_property
     def frames(self) -> pd.DataFrame | None:
@@ -101,6 +102,11 @@ class Stored:
         return seeds[:1] if searches else seeds
 
     @property
+    def taxonomy(self) -> str:
+        """'fetal', or its file as the study knew it."""
+        return self.definition.get("base", {}).get("anatomy", {}).get("taxonomy", "fetal")
+
+    @property
     def tasks(self) -> list[dict[str, Any]]:
         return [t for t in self.definition.get("tasks", []) if isinstance(t, dict)]
 
@@ -122,6 +128,7 @@ def read(folder: StudyFolder, has_ended: bool = False) -> Stored:
         decisions=folder.decisions(),
         timings=folder.timings(),
         is_running=folder.held and not has_ended,
+        command=folder.command,
     )
 
 

@@ -128,7 +128,7 @@ def domains(arms: Sequence[Arm], estimates: Estimates) -> Table:
 
 def apart(found: Sequence[Apart]) -> Table:
     """What no comparison holds, with the reason and how far it came."""
-    head = ["arm", "seed", "trial", "epochs", "proxy", "reason"]
+    head = ["arm", "reason", "seed", "trial", "epochs", "proxy"]  # a phone shows the first ones
     rows = Rows(csv=[head])
     for of in found:
         trial = of.trial
@@ -138,12 +138,12 @@ def apart(found: Sequence[Apart]) -> Table:
         key = trial.key if trial else "-"
         rows.page.append(
             [
-                Cell(of.arm), Cell(seed, number=of.seed), Cell(key),
+                Cell(of.arm), Cell(of.reason), Cell(seed, number=of.seed), Cell(key),
                 Cell(epochs, number=trial.epoch if trial else None),
-                Cell("-" if proxy is None else f"{proxy:.3f}", number=proxy), Cell(of.reason),
+                Cell("-" if proxy is None else f"{proxy:.3f}", number=proxy),
             ]
         )  # fmt: skip
-        rows.csv.append([of.arm, of.seed, key, epochs, proxy, of.reason])
+        rows.csv.append([of.arm, of.reason, of.seed, key, epochs, proxy])
     return Table("not_compared", "Not in any comparison", head, rows.page, rows.csv)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from awcl.errors import InputError
 from awcl.files import AnyPath, whole_file
 from awcl.records import StudyFolder
 from awcl.report import (
@@ -15,8 +16,10 @@ from awcl.report import (
     budgets,
     claim,
     comparing,
+    conditions,
     data,
     page,
+    parallel,
     plots,
     printed,
     reading,
@@ -110,10 +113,11 @@ def contents(found: Found) -> Content:
         ),
         findings=summary.findings(found.estimates, found.differences),
         cautions=list(summary.cautions(stored, found.arms, found.estimates, found.differences)),
-        conditions=list(again.conditions(stored, found.estimates)),
+        conditions=list(conditions.conditions(stored, found.every, found.estimates)),
         sections=[*_of_comparisons(found), *_of_trials(found), _of_data(stored)],
         pictures=pictures(found.arms, found.estimates, stored.path),
         commands=again.commands(stored),
+        placeholders=list(again.placeholders(stored)),
         facts=list(again.facts(stored)),
     )
 
@@ -187,20 +191,27 @@ def _of_trials(found: Found) -> list[Section]:
             _filled(tables.trials(stored, every)),
             [
                 *plots.early_stopping(stored, every),
-                *plots.parallel(stored, every, list(found.estimates)),
+                *parallel.coordinates(stored, every, list(found.estimates)),
             ],
         ),
     ]  # fmt: skip
 
 
 def _of_data(stored: Stored) -> Section:
-    counted = [] if stored.frames is None else [data.counts(stored.frames)]
+    notes, counted = list(data.sentences(stored.frames)), []
+    if stored.frames is not None:
+        try:
+            usable = data.usable_labels(stored.frames, stored.taxonomy)
+        except InputError as error:  # a study of elsewhere, with a taxonomy of its own
+            notes.append(f"Labels are not counted: {error}.")
+            usable = {}
+        counted = [data.counts(stored.frames, usable)]
     return Section(
         "data", "Data and leaks",
         "Splits are by patient: train is pre-trained on and teaches probes, val steers, test is "
         "read once.",
         counted,
-        notes=list(data.sentences(stored.frames)),
+        notes=notes,
     )  # fmt: skip
 
 

@@ -5,9 +5,11 @@ A job is plain data (JSON), so that no object of this program has to be unpickle
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import ray.train
 import torch
 
@@ -16,7 +18,7 @@ from awcl.config import RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.downstream.diagnostics import Diagnostics
-from awcl.downstream.evaluation import evaluate, target_domain_seen, write_evaluation
+from awcl.downstream.evaluation import SEEN, evaluate, target_domain_seen, write_evaluation
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import Encoder
 from awcl.files import as_path
@@ -152,11 +154,23 @@ def evaluate_job(job: Job, cpus: int, gpus: float) -> None:
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
     result["epoch"] = records.checkpoint_epoch(checkpoint)
+    result["metrics"] |= _seen(config, pack, predictions, result["metrics"])
+    write_evaluation(as_path(job["folder"]), result, predictions, figures)
+
+
+def _seen(
+    config: TrialConfig, pack: FramePack, predictions: pd.DataFrame, metrics: Mapping[str, float]
+) -> dict[str, float]:
+    """Whether pre-training saw the domain of the test frames, for the metrics of an evaluation.
+
+    Nothing where crossings have said it of theirs, since their predictions are of home, too; nor
+    where the trial started from an encoder that may have seen what the trial has not.
+    """
+    if any(name.endswith(f"/{SEEN}") for name in metrics):
+        return {}
     rows = pretrain_rows(pack, config) if config.pretrain.epochs else []
     seen = target_domain_seen(pack, rows, predictions)
-    if seen or warm.saw_no_frames(config.model.init):  # else what it started from may have seen it
-        result["metrics"]["target_domain_seen"] = float(seen)
-    write_evaluation(as_path(job["folder"]), result, predictions, figures)
+    return {SEEN: float(seen)} if seen or warm.saw_no_frames(config.model.init) else {}
 
 
 def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:

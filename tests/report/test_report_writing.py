@@ -195,10 +195,57 @@ def test_frames_are_counted_and_leaks_are_told(ratios):
     assert "In more than one split: no examinations." in shown.text
     counted = {(r["domain"], r["value"], r["split"]): r for r in rows(ratios.folder, "data")}
     assert counted["machine", "B", "test"] == {
-        "domain": "machine", "value": "B", "split": "test", "frames": "1", "labelled": "1",
-        "patients": "1",
+        "domain": "machine", "value": "B", "split": "test", "frames": "1", "labels_fine": "1",
+        "labels_coarse": "1", "patients": "1",
     }  # fmt: skip
     assert "pat-" not in shown.text  # no patient is named
+
+
+def test_labels_that_no_method_can_use_are_not_counted(ratios):
+    """'brain' has finer names below it, BG is no anatomy."""
+    frames = pd.DataFrame(
+        {
+            "frame_id": list("abcd"), "patient": list("pqrs"), "split": "train", "source": "made",
+            "anatomy": ["4CH", "brain", "BG", None],
+        }
+    )  # fmt: skip
+    frames.to_parquet(ratios.folder.path / "frames.parquet")
+    assert "background and other names of no anatomy are none" in page(ratios.folder).text
+    train = next(row for row in rows(ratios.folder, "data") if row["split"] == "train")
+    assert [train[name] for name in ("frames", "labels_fine", "labels_coarse")] == ["4", "1", "2"]
+
+
+def test_without_its_taxonomy_a_study_has_no_labels_counted_and_says_so(making):
+    base = {"anatomy": {"taxonomy": "gone.toml"}}
+    made = making(base=base)
+    frames = pd.DataFrame({"patient": ["p"], "split": "train", "source": "s", "anatomy": "4CH"})
+    frames.to_parquet(made.folder.path / "frames.parquet")
+    shown = page(made.folder)
+    assert "Labels are not counted: " in shown.text and "gone.toml" in shown.text
+    assert set(rows(made.folder, "data")[0]) == {"domain", "value", "split", "frames", "patients"}
+
+
+def test_why_something_is_not_compared_stands_first_beside_its_name(making):
+    made = making()
+    made.add(outcome="stopped", epochs=1, reason="below the cut")
+    write(made.folder)
+    [row] = rows(made.folder, "not_compared")
+    assert list(row)[:2] == ["arm", "reason"]
+    assert row["reason"] == "stopped at epoch 1: below the cut" and row["seed"] == "0"
+
+
+def test_figures_are_reached_by_keyboard_and_name_the_table_of_their_numbers(ratios):
+    made = page(ratios.folder).found
+    plots = [at for at, (_, attributes) in enumerate(made) if attributes.get("role") == "img"]
+    assert len(plots) == 6
+    for at in plots:
+        assert made[at][1]["tabindex"] == "0"
+        assert made[at][1]["aria-label"].endswith("The numbers are in the table that follows.")
+        assert "table" in [tag for tag, _ in made[at : at + 12]]
+
+
+def test_intervals_are_not_said_to_be_stratified(ratios):
+    assert "stratified" not in page(ratios.folder).text
 
 
 def test_conditions_and_how_to_run_it_again_are_told(making):
@@ -218,7 +265,7 @@ def test_conditions_and_how_to_run_it_again_are_told(making):
         "planes-C: frames where machine is C; 72 test frames of 12 patients; level fine; "
         "2 classes: 4CH, HCP; target domain not seen in pre-training." in text
     )
-    assert "awcl study run demo --frames FRAMES.parquet --storage STORAGE" in text
+    assert "awcl study run RECIPE --as demo --frames FRAMES.parquet --storage STORAGE" in text
     for fact in ("0.1.0+abc", "p1 (224 px)", "0.1 to 1, in logarithms"):
         assert fact in text
 
