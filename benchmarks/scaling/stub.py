@@ -101,12 +101,14 @@ def make_template(table: Path, storage: Path, backbone: str) -> None:
             "config": once.model_dump(mode="json"),
             "pack": str(trial.pack.folder),
             "shared_pack": str(trial.pack.folder),
+            "node_disk": None,
             "taxonomy": once.anatomy.taxonomy,
             "settings": plan.study.tasks[0],
             "checkpoint": str(run / records.checkpoint_name(1)),
             "folder": str(run / "eval" / "planes"),
         },
         cpus=1,
+        gpus=0,
     )
 
 
@@ -136,7 +138,7 @@ def drive(space: dict[str, dict[str, Any]]) -> None:
     tune.report({"final": True})
 
 
-def evaluate_job(job: dict[str, Any], cpus: int) -> None:
+def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
     """In place of `awcl.study.worker.evaluate_job`: the template's result, as the trial's own."""
     from awcl.downstream.evaluation import write_evaluation
 
@@ -198,4 +200,4 @@ def store(plan: Any) -> None:
         _store_checkpoint(trial.folder, template, EPOCHS)
         trial.folder.write_done("finished", epoch=EPOCHS)
         for evaluation in plan.missing_of(trial):
-            evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1)
+            evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1, gpus=0)

@@ -34,7 +34,7 @@ def left_alone(plan: Plan) -> None:
                 trial.folder.append_history(row)
             trial.folder.write_done("finished", epoch=EPOCHS)
             for evaluation in plan.missing_of(trial):
-                worker.evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1)
+                worker.evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1, gpus=0)
 
 
 def in_mlflow(storage: Path) -> dict[str, tuple[str, list[int]]]:

@@ -156,7 +156,8 @@ def test_a_study_in_an_object_store_goes_on_after_sigkill(
     time.sleep(1)
     before = versions(bucket, f"exp/tiny/trials/{done.key}/", s3_server)
     packed = versions(bucket, "exp/packs/", s3_server)
-    [staged] = (tmp_path / "home/disk/staged").glob("[!.]*")
+    # Beside it lie the features of what was evaluated there.
+    [staged] = [of.parent for of in (tmp_path / "home/disk/staged").glob("[!.]*/PACK.json")]
     inode = (staged / "PACK.json").stat().st_ino
     known = other.history()
     assert other.done is None and known and packed
