@@ -34,7 +34,11 @@ IDLE = 12  # seconds after which a machine without work goes
 def launcher_file(of_launcher, tmp_path) -> Path:
     """aws.yaml with fake machines: its GPU workers, small ones, and another provider."""
     workers = of_launcher["aws"]["available_node_types"]["gpu-workers"]
-    workers = workers | {"max_workers": AT_MOST, "resources": {"CPU": 1, "GPU": 1}, "node_config": {}}
+    workers = workers | {
+        "max_workers": AT_MOST,
+        "resources": {"CPU": 1, "GPU": 1},
+        "node_config": {},
+    }
     head = of_launcher["aws"]["available_node_types"]["head"]
     file = tmp_path / "fake.yaml"
     file.write_text(
