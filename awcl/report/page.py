@@ -35,8 +35,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a page tells. status: words for the head of the page. claim: a part of the summary;
-    its tables and notes are shown."""
+    """All that a page tells. status: words for the head of the page."""
 
     name: str
     status: str
@@ -44,14 +43,12 @@ class Content:
     code: str
     state: Sequence[str]
     verdicts: str
-    claim: Section
     findings: Sequence[Finding]
     cautions: Sequence[str]
     conditions: Sequence[str]
     sections: Sequence[Section]
     pictures: Pictures
     commands: Sequence[str]
-    placeholders: Sequence[str]
     facts: Sequence[tuple[str, str]]
 
 

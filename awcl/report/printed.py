@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 
 from awcl.report.charts import TONES, Chart, Curves, Forest, Line, colour, style
 
-GROUND = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "linewidth": 0}
 DASHES = ("-", "--", ":", "-.")
 MARKS = ("o", "s", "D", "^")
-ROW, LABEL = 0.3, 0.17  # inches
+ROW = 0.3  # inches
 
 
 def png(chart: Chart) -> bytes:
@@ -23,7 +22,7 @@ def png(chart: Chart) -> bytes:
 
 
 def _curves(chart: Curves) -> Figure:
-    figure = Figure(figsize=(7, max(4.2, 1 + LABEL * chart.rows)))
+    figure = Figure(figsize=(7, 4.2))
     axes = figure.subplots()
     for line in chart.lines:
         _draw(axes, line)
@@ -32,8 +31,7 @@ def _curves(chart: Curves) -> Figure:
         axes.annotate(text, (at, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=7,
                       va="top", ha="left")  # fmt: skip
     for x, y, text in chart.labels:
-        axes.annotate(_plain([text])[0], (x, y), xytext=(4, 0), textcoords="offset points",
-                      fontsize=7, va="center", bbox=GROUND, zorder=3)  # fmt: skip
+        axes.annotate(text, (x, y), xytext=(3, 0), textcoords="offset points", fontsize=7)
     if chart.is_log:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -43,13 +41,10 @@ def _curves(chart: Curves) -> Figure:
         axes.set_xticks(list(chart.ticks), _plain(chart.ticks.values()))
     if not chart.y_ticks:
         axes.set_yticks([])
-        axes.set_xlim(-0.2, len(chart.ticks) - 0.5)  # labels stand to the right of their places
-    below = _plain([*filter(None, [chart.x_label]), *chart.notes])
-    axes.set(xlabel="\n".join(below), ylabel=chart.y_label)
+    axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
     axes.set_title(chart.title, fontsize=11)
     axes.grid(alpha=0.25)
-    if chart.has_legend:
-        _legend(axes)
+    _legend(axes)
     return figure
 
 
