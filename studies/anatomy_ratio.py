@@ -27,7 +27,7 @@ Intervals, all other scores, what the table says, and the same arms in another s
 """
 
 from awcl.study.space import Study
-from studies.paper import BASE, HOME, PHANTOM, TASKS
+from studies.paper import BASE, SETTING
 
 RATIOS = [0, 0.3, 1]
 ALL_RATIOS = [0, 0.1, 0.3, 0.5, 0.8, 1]
@@ -36,18 +36,13 @@ ALL_RATIOS = [0, 0.1, 0.3, 0.5, 0.8, 1]
 def study() -> Study:
     return Study(
         name="anatomy_ratio",
-        phantom=PHANTOM,
-        base=BASE,
         axes={
             "anatomy.ratio": RATIOS,
             "anatomy.granularity": ["coarse", "fine"],
             "pretrain.batch": [BASE.pretrain.batch],  # 64, 128
             "data.sampler": ["uniform"],  # partners
         },
-        seeds=[0, 1, 2],
-        proxy_level="coarse",
-        proxy_where=HOME,
-        tasks=TASKS,
+        **SETTING,
     )
 
 

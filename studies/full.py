@@ -14,25 +14,20 @@ Expected: about 30 minutes on 2 cores for 21 trials on one seed and 6 more. Not 
 """
 
 from awcl.study.space import EarlyStopping, Study
-from studies.paper import BASE, HOME, PHANTOM, TASKS
+from studies.paper import SETTING
 
 
 def study() -> Study:
     return Study(
         name="full",
-        phantom=PHANTOM,
-        base=BASE,
         axes={
             "anatomy.ratio": [0, 0.1, 0.3, 1],
             "pretrain.temperature": [0.1, 0.2, 0.5],
             "anatomy.granularity": ["coarse", "fine"],
         },
-        seeds=[0, 1, 2],
         confirm=3,
         early_stopping=EarlyStopping(grace=2, reduction=3),
-        proxy_level="coarse",
-        proxy_where=HOME,
-        tasks=TASKS,
+        **SETTING,
     )
 
 

@@ -47,12 +47,20 @@ from awcl.study.space import Phantom, Study
 
 HOME = {"trimester": "!first", "machine": "!C", "source": "!hc18"}
 PHANTOM = Phantom(scans=240, size=128, seconds=1.8)
-TASKS = [{"task": "planes", "where": HOME}, "cross_planes", "cross_segmentation"]
 BASE = TrialConfig(
     model=ModelConfig(backbone="resnet10t"),
     pretrain=PretrainConfig(epochs=12, batch=32),
     data=DataConfig(size=64, pretrain_where=HOME),
 )
+SETTING = {
+    "phantom": PHANTOM,
+    "base": BASE,
+    "seeds": [0, 1, 2],
+    "proxy_level": "coarse",
+    "proxy_where": HOME,
+    "tasks": [{"task": "planes", "where": HOME}, "cross_planes", "cross_segmentation"],
+}
+"""What its ablations have in common with it."""
 
 ARMS = {
     "random": {"pretrain.epochs": 0},
@@ -71,16 +79,7 @@ ARMS = {
 
 
 def study() -> Study:
-    return Study(
-        name="paper",
-        phantom=PHANTOM,
-        base=BASE,
-        arms=ARMS,
-        seeds=[0, 1, 2],
-        proxy_level="coarse",
-        proxy_where=HOME,
-        tasks=TASKS,
-    )
+    return Study(name="paper", arms=ARMS, **SETTING)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ What it shows: whether what AWCL gains over SimCLR is the labels' or the method'
 the taxonomy three arms read the same labels: AWCL, which has the unlabelled frames as well; SupCon,
 the same loss on the labelled ones alone; and cross-entropy on these. studies/paper.py compares at
 the fine level; but where some labels are known at the coarse level only, what reads these reads
-more, and is to be held against a rival that does, too. The report lists the labels that each arm
-used.
+more, and is to be held against a rival that does, too.
 
 Setting, home and tasks are those of studies/paper.py.
 
@@ -16,7 +15,7 @@ Expected: about 45 minutes on 2 cores for 21 trials. Not measured yet.
 """
 
 from awcl.study.space import Study
-from studies.paper import BASE, HOME, PHANTOM, TASKS
+from studies.paper import SETTING
 
 METHODS = {
     "awcl": {"pretrain.positives": "anatomy"},
@@ -28,8 +27,6 @@ METHODS = {
 def study() -> Study:
     return Study(
         name="rivals",
-        phantom=PHANTOM,
-        base=BASE,
         arms={
             "simclr": {"pretrain.positives": "self"},
             **{
@@ -38,10 +35,7 @@ def study() -> Study:
                 for name, method in METHODS.items()
             },
         },
-        seeds=[0, 1, 2],
-        proxy_level="coarse",
-        proxy_where=HOME,
-        tasks=TASKS,
+        **SETTING,
     )
 
 
