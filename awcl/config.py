@@ -76,6 +76,9 @@ class AnatomyConfig(Config):
     """Anatomies, fine or coarse names, whose labels pre-training never uses; their frames stay."""
 
 
+LR_BATCH = 256  # frames a step that `lr` is given for, where a rule scales it
+
+
 class PretrainConfig(Config):
     method: str = "groups"
     """A file of awcl/pretrain/methods."""
@@ -86,7 +89,11 @@ class PretrainConfig(Config):
     batch: int = Field(64, ge=2)
     """Frames a step over all workers; two views of each."""
     workers: int = Field(1, ge=1)
-    """Processes that share the batch. Part of the key: BatchNorm sees a worker's share of it."""
+    """Processes that share the batch, a card each where the study asks for cards. Part of the key:
+    BatchNorm sees a worker's share of the batch, unless `sync_batchnorm`."""
+    sync_batchnorm: bool = False
+    """BatchNorm sees the shares of all workers together, as on one; on cards only. With `chunk` it
+    sees a chunk of each worker at a time."""
     chunk: int = Field(0, ge=0)
     """Frames whose graph a worker has in memory at a time, at most; 0: all of its share. The loss
     stays that of the whole batch, at one more forward (awcl/pretrain/cached.py). BatchNorm sees a
@@ -94,6 +101,10 @@ class PretrainConfig(Config):
     temperature: float = Field(0.1, gt=0)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0)
+    """Learning rate after the warm-up, of a step over `batch` frames, on however many workers."""
+    lr_rule: Literal["none", "linear", "sqrt"] = "none"
+    """linear, sqrt: `lr` is that of 256 frames, and the rate is lr * batch / 256 (Goyal et al.
+    2017), or lr * sqrt(batch / 256), which is usual for Adam; none: `lr` is the rate."""
     weight_decay: float = Field(1e-4, ge=0)
     warmup: int = Field(1, ge=0)
     """Epochs of linear warm-up before the cosine."""
@@ -104,6 +115,12 @@ class PretrainConfig(Config):
     def chunks(self) -> int:
         """How many chunks a worker's share of a batch goes through in, as even as can be."""
         return math.ceil(self.batch // self.workers / self.chunk) if self.chunk else 1
+
+    @property
+    def rate(self) -> float:
+        """The learning rate after the warm-up."""
+        times = self.batch / LR_BATCH
+        return self.lr * {"none": 1, "linear": times, "sqrt": math.sqrt(times)}[self.lr_rule]
 
 
 class DataConfig(Config):

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from awcl.errors import InputError
-from awcl.objects import ObjectPath
+from awcl.objects import PIECE, ObjectPath
 
 AnyPath = Path | ObjectPath
 STALE_SECONDS = 24 * 3600
@@ -129,6 +129,16 @@ def sizes(folder: AnyPath) -> dict[str, int]:
     if isinstance(folder, ObjectPath):
         return {str(name): size for name, size in folder.sizes().items()}
     return {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
+
+
+def pieces(file: AnyPath) -> Iterator[Any]:
+    """The bytes of a file, some at a time."""
+    if isinstance(file, ObjectPath):
+        yield from file.pieces()
+        return
+    with open(file, "rb") as local:
+        while piece := local.read(PIECE):
+            yield piece
 
 
 def fetch(folder: ObjectPath, to: Path) -> Path:

@@ -163,13 +163,21 @@ class ObjectPath:
             found = obstore.get(store, self._name)
             return bytes(found.bytes()), _version(found.meta)
 
+    def pieces(self) -> Iterator[Any]:
+        """Its bytes, PIECE of them at a time."""
+        with self._store() as store:
+            size = obstore.head(store, self._name)["size"]
+        for start in range(0, size, PIECE):
+            end = min(start + PIECE, size)
+            with self._store() as store:
+                piece = obstore.get_range(store, self._name, start=start, end=end)
+            yield piece
+
     def fetch(self, file: Path) -> None:
         """Copies the object to a local file."""
-        with self._store() as store, open(file, "wb") as local:
-            size = obstore.head(store, self._name)["size"]
-            for start in range(0, size, PIECE):
-                end = min(start + PIECE, size)
-                local.write(obstore.get_range(store, self._name, start=start, end=end))
+        with open(file, "wb") as local:
+            for piece in self.pieces():
+                local.write(piece)
 
     # --- writing -------------------------------------------------------------------------------
 

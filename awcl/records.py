@@ -1,20 +1,24 @@
 """Paths and forms of everything a study stores. Storage is the truth; MLflow is made from it.
 
 STORAGE/<study>/
-  STUDY.json  frames.parquet  decisions.jsonl  timings.jsonl
+  STUDY.json  frames.parquet  decisions.jsonl  timings.jsonl  machines.jsonl
   report.html  figures/*.png  tables/*.csv    (awcl.report)
-  trials/<key>/ TRIAL.json  starts.jsonl  history.jsonl  DONE.json
+  trials/<key>/ TRIAL.json  starts.jsonl  workers.json  history.jsonl  DONE.json
     train/**/epoch_0007/{encoder.safetensors, state.pt, history.json, COMPLETE.json}
     train/epoch_0007_step_00150/    partial: made within epoch 8, on notice of the machine's end
     eval/<task>-<hash>/{EVAL.json, predictions.parquet, *.png}
 STORAGE/weights/<digest>.safetensors    what trials start from (awcl.warm)
-STORAGE/packs/<digest>/     with COMPLETE.json where it is an object store
+STORAGE/packs/<digest>/     with COMPLETE.json where machines fetch it from there
 STORAGE/phantom-<size>px-<settings>/    where a study makes its own frames
 
 A line of timings.jsonl is a run of the study that trained or evaluated: time (of its start, since
 1970), outcome (done, interrupted, failed), seconds {stage: seconds}, and where it trained
 first_epochs and further_epochs {count, mean_seconds}: a first epoch is counted from the trial's
 start, so the difference of the two is what it takes to start one.
+
+A line of machines.jsonl is a look at the cluster: time, run (when that run of the study began to
+look), machines {kind: how many}, asked {kind: how many more are to come}, and of trials how many
+are running and waiting (awcl.study.watching, awcl.costs).
 
 STORAGE is a local folder or in an object store. LEASE is there beside STUDY.json (awcl.lease).
 """
@@ -26,9 +30,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from awcl import hashing, lease
+from awcl.config import Config, parse
 from awcl.errors import InputError
 from awcl.files import (
     AnyPath,
@@ -52,6 +57,10 @@ ENCODER, STATE, HISTORY, COMPLETE = (
     "COMPLETE.json",
 )
 
+CARD_USE, CARD_MEMORY = "system/gpu_utilization_percentage", "system/gpu_memory_usage_megabytes"
+"""Of an epoch on a card (awcl.pretrain.card); under MLflow's names, so that it shows them as system
+metrics."""
+
 NUMBER = (int, float)
 NEEDS: dict[str, Needs] = {
     "STUDY.json": {"name": str, "axes": dict},
@@ -62,12 +71,22 @@ NEEDS: dict[str, Needs] = {
     "starts.jsonl": {"time": NUMBER, "launch": str, "places": int},
     "decisions.jsonl": {"key": str, "epoch": int, "value": NUMBER, "seen": list, "stop": bool},
     "timings.jsonl": {"time": NUMBER, "seconds": dict},
+    "workers.json": {"workers": list},
+    "machines.jsonl": {
+        "time": NUMBER,
+        "run": NUMBER,
+        "machines": dict,
+        "asked": dict,
+        "running": int,
+        "waiting": int,
+    },
 }
 """What every stored file, or every line of it, has at the least."""
 ADVICE = {
     "STUDY.json": "restore it from a copy, or run the study under another name (--as NEWNAME)",
     "TRIAL.json": "remove it, the study's next run writes it anew",
     "DONE.json": "remove it, the study's next run goes on from the trial's checkpoints",
+    "workers.json": "remove it, it only tells where logs are",
     "EVAL.json": "remove its folder, `awcl study evaluate` makes it anew",
 }
 """What to do where one is damaged."""
@@ -104,18 +123,35 @@ def mark_complete(checkpoint: Path) -> None:
     write_json(checkpoint / COMPLETE, {"files": files})
 
 
+class Listed(NamedTuple):
+    """A file that COMPLETE.json lists."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def listed(folder: AnyPath) -> list[Listed]:
+    """What COMPLETE.json lists. Raises InputError where that is missing, damaged, or lists none."""
+    files = read_json(folder / COMPLETE).get("files")
+    try:
+        found = [Listed(name, about["bytes"], about["sha256"]) for name, about in files.items()]
+    except (KeyError, TypeError, AttributeError):
+        found = []
+    if not found:
+        raise InputError(f"{COMPLETE} lists no files")
+    return found
+
+
 def why_incomplete(checkpoint: AnyPath) -> str | None:
     """None for a complete checkpoint, else what is wrong; an upload may copy in any order.
 
     In an object store only sizes are compared; bytes are when it has been copied to this machine.
     """
     try:
-        listed = read_json(checkpoint / COMPLETE)["files"]
-        files = [(name, about["bytes"], about["sha256"]) for name, about in listed.items()]
+        files = listed(checkpoint)
     except InputError as error:
         return str(error)
-    except (KeyError, TypeError, AttributeError):
-        files = []
     there = sizes(checkpoint)
     for name, size, sha256 in files:
         if name not in there:
@@ -124,8 +160,6 @@ def why_incomplete(checkpoint: AnyPath) -> str | None:
             return f"{name} has {there[name]} bytes of {size}"
         if isinstance(checkpoint, Path) and hashing.of_file(checkpoint / name) != sha256:
             return f"{name} is corrupt (sha256 differs)"
-    if not files:
-        return f"{COMPLETE} lists no files"
     return None
 
 
@@ -248,7 +282,8 @@ class TrialFolder:
 
     @property
     def done(self) -> dict[str, Any] | None:
-        """DONE.json: outcome (finished, stopped, failed), epoch, reason; None while pending."""
+        """DONE.json: outcome (finished, stopped, failed), epoch, reason, and of a failed one its
+        worker (see `workers`); None while pending."""
         return _read_if_there(self.path / "DONE.json")
 
     def write_done(self, outcome: str, **about: Any) -> None:
@@ -318,6 +353,20 @@ class TrialFolder:
     def append_start(self, start: dict[str, Any]) -> None:
         append_line(self.path / "starts.jsonl", start)
 
+    @property
+    def workers(self) -> list[dict[str, Any]]:
+        """Of the last start, in the order of their ranks: host, log (a file of that host), actor
+        (Ray's name of the worker). Empty before the first."""
+        return (_read_if_there(self.path / "workers.json") or {"workers": []})["workers"]
+
+    def worker(self, rank: int) -> dict[str, Any] | None:
+        """Of one rank; None where it is not known."""
+        there = self.workers
+        return there[rank] if rank < len(there) else None
+
+    def write_workers(self, workers: list[dict[str, Any]]) -> None:
+        write_json(self.path / "workers.json", {"workers": workers})
+
     def evaluation(self, task: str, task_hash: str, digest: str) -> AnyPath:
         """The folder of one evaluation: of this task, in this form, of this checkpoint."""
         return self.path / "eval" / f"{task}-{hashing.of_json([task_hash, digest])}"
@@ -326,6 +375,18 @@ class TrialFolder:
         """The folder and EVAL.json of each evaluation: task, epoch, metrics, facts of the task."""
         files = sorted(self.path.glob("eval/*/EVAL.json"))
         return [(file.parent, _read(file)) for file in files]
+
+
+class Command(Config):
+    """What a study was run by: as much of the command as says which study that is."""
+
+    recipe: str
+    """Its name, or its file as seen from where the command ran."""
+    rename: str | None = None
+    """Of --as."""
+    smoke: bool = False
+    frames: bool = False
+    """Whether any were given; else it made its phantom."""
 
 
 EQUALLY = " = "
@@ -352,6 +413,12 @@ class StudyFolder:
     def not_run(self) -> list[dict[str, str]]:
         """What is not run: arm and axes as tables show them, and the `reason`."""
         return (self.definition or {}).get("not_run", [])
+
+    @property
+    def command(self) -> Command | None:
+        """What last ran it; None of a study that was stored before this was, or by no command."""
+        told = (self.definition or {}).get("command")
+        return parse(Command, told, f"{self.path / 'STUDY.json'}: command") if told else None
 
     def accept(self, definition: dict[str, Any]) -> None:
         write_json(self.path / "STUDY.json", definition)
@@ -383,6 +450,13 @@ class StudyFolder:
 
     def append_timings(self, run: dict[str, Any]) -> None:
         append_line(self.path / "timings.jsonl", run)
+
+    def machines(self) -> list[dict[str, Any]]:
+        """Looks at the cluster, oldest first."""
+        return _lines(self.path / "machines.jsonl")
+
+    def append_machines(self, look: dict[str, Any]) -> None:
+        append_line(self.path / "machines.jsonl", look)
 
     def catch_up(self) -> None:
         """`TrialFolder.catch_up` for every trial that lacks epochs, also at the end of its run."""

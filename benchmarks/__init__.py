@@ -15,6 +15,9 @@ the two within a turn: the machine may be slow or busy, it is so for both.
 Peers live in an environment of their own, made by `make bench-peers` (requirements.txt here); a row
 without its peer says so, and the rest runs.
 
+How the cost of a study grows with its trials and its cards: `python -m benchmarks.scaling`
+(scaling/), whose figures are in cluster/SCALING.md.
+
 What needs a card is a command of its own, `python -m benchmarks.gpu` (gpu.py): GPU.md and gpu.json.
 Its figures are not yet measured.
 """

@@ -14,6 +14,7 @@ from benchmarks.rows import FILES
 
 HERE = Path(__file__).parent
 TABLE, STORE = HERE / "RESULTS.md", HERE / "results.json"
+FIGURE = "quickstart.png"  # beside the table
 VERSIONS = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy",
             "scikit-learn", "ray", "mlflow", "lightly", "pytorch-metric-learning")  # fmt: skip
 STAT = Path("/proc/stat")
@@ -96,6 +97,10 @@ def table(stored: dict[str, Any]) -> str:
             "\n\\* Preliminary: other work kept the machine busy. The ratio may stand; the figures "
             "in seconds, bytes a second and items a second are no results."
         )
+    took = sum(of["seconds"] for name, of in stored["files"].items() if not FILES[name].long)
+    lines.append(f"\nThe rows of `make bench` took {took / 60:.1f} minutes in all.")
+    if (TABLE.parent / FIGURE).is_file():
+        lines.append(f"\n![Where the time of the quickstart goes]({FIGURE})")
     return HEAD + "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
 from PIL import Image
 from processes import with_variable
 
@@ -99,6 +100,26 @@ def tiny_table(tmp_path_factory) -> FrameTable:
 def tiny_pack(tiny_table, tmp_path_factory) -> FramePack:
     """`tiny_table` packed for views of 32 pixels."""
     return find_or_build(tiny_table, SIZE, tmp_path_factory.mktemp("packs"), workers=1, quiet=True)
+
+
+@pytest.fixture
+def long_epoch(tiny_table, tmp_path) -> Path:
+    """A frame table of which an epoch is so long that a machine can go in the middle of it."""
+    frames = tiny_table.frames
+    copies = [frames[frames["split"] != "train"]]
+    for number in range(40):
+        copy = frames[frames["split"] == "train"].copy()
+        copies.append(copy.assign(frame_id=copy["frame_id"] + f"_{number}"))
+    table = FrameTable.build(pd.concat(copies), Taxonomy.load(), "test")
+    table.write(tmp_path / "frames.parquet")
+    return tmp_path / "frames.parquet"
+
+
+@pytest.fixture
+def same_threads_after():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

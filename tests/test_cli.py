@@ -521,7 +521,7 @@ def test_a_source_that_is_none_is_refused(awcl, tmp_path, sources, said):
         ({"data__pretrain_where": "vendor=A"}, "unknown column 'vendor'"),
         ({"data__pretrain_where": "machine"}, "'machine': give COLUMN=VALUE"),
         ({"pretrain__workers": 2}, "pretrain.workers is 2, but 1 processes run"),
-        ({"device": "cuda"}, "device cuda: this machine has no CUDA device"),
+        ({"device": "cuda"}, "device cuda: torch finds no CUDA device on this machine"),
     ],
 )
 def test_a_configuration_that_is_wrong_starts_no_run(awcl, frames, packs, tmp_path, values, said):

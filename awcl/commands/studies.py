@@ -195,9 +195,23 @@ def _study(options: argparse.Namespace, stages: Any, stored: bool = False) -> tu
         table = smoke.fewer(table)
     stages.begin("pack", "frames as the trials read them")
     packs_folder = Path(options.packs) if options.packs else None
-    made = plan.make_plan(study, table, storage, packs_folder, options.imagenet_weights)
+    made = plan.make_plan(
+        study, table, storage, packs_folder, options.imagenet_weights, _command(options)
+    )
     tell_failed(made.trials[0].pack)
     return made, Tracker(uri, made.folder)
+
+
+def _command(options: argparse.Namespace) -> Any:
+    """What says which study it is; a recipe's file as seen from here, where it lies below."""
+    from awcl.records import Command
+
+    recipe, here = Path(options.name), Path.cwd()
+    if recipe.is_absolute() and recipe.is_relative_to(here):
+        recipe = recipe.relative_to(here)
+    smoke = getattr(options, "smoke", False)
+    frames = bool(options.frames)
+    return Command(recipe=str(recipe), rename=options.rename, smoke=smoke, frames=frames)
 
 
 def _stored_study(options: argparse.Namespace) -> Any:

@@ -6,9 +6,8 @@ touches pixels. Nothing there depends on a value that the host would have to wai
   crop, resize  OpenCV's INTER_LINEAR of uint8, which is arithmetic in whole numbers: weights of
                 1/2048, two shifts that cut off, one that rounds. The same bits.
   mirror        the same columns in reverse order.
-  grey steps    a step that looks at one pixel at a time is a table of 256 entries, which the
-                recipe's own step makes on the processor, applied to the table so far. Contrast
-                needs the picture's mean, whose sum is a whole number. The same bits.
+  grey steps    tables of 256 entries (awcl.data.greys), made on the processor. Contrast needs
+                the picture's mean, whose sum is a whole number. The same bits.
   blur          sums in float32, whose order is not OpenCV's: about one pixel in a million of a
                 blurred view is one grey level off.
 """
@@ -25,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from awcl.data import greys
 from awcl.data.views import Views
 from awcl.errors import InputError
 
 ORDER = (A.RandomResizedCrop, A.HorizontalFlip, A.ColorJitter, A.RandomGamma, A.GaussianBlur)
 """Steps that have a form here, each at most once and in this order; the crop is always there."""
-CONTRAST = 1  # its place among the four steps of a ColorJitter
 VIEWS_AT_ONCE = 512  # at 224 px the steps between hold about 1 GB
 WEIGHT_BITS = 11  # of OpenCV's resize of uint8
 
@@ -97,43 +96,40 @@ class Draws:
 
     def _view(self, frame: int, epoch: int, view: int, box: np.ndarray) -> np.ndarray:
         row, table = self.row.copy(), "before"
+        pipeline, shape = self.views.pipeline, (box[3], box[2])
         self.views.reseed(frame, epoch, view)
-        for step, drawn in _applied(self.views.pipeline, (int(box[3]), int(box[2]))):
-            match step:
-                case A.RandomResizedCrop():
-                    x, y, right, low = drawn["crop_coords"]
-                    row["box"] = box[0] + x, box[1] + y, right - x, low - y
-                case A.HorizontalFlip():
-                    row["mirrored"] = True
-                case A.ColorJitter():
-                    factors = [drawn[n] for n in ("brightness", "contrast", "saturation", "hue")]
-                    for place in drawn["order"]:
-                        if place == CONTRAST:
-                            row["contrast"], table = factors[place], "after"
-                        else:
-                            row[table] = step.transforms[place](row[table][None], factors[place])
-                case A.RandomGamma():
-                    row["after"] = step.apply(row["after"][None], **drawn)
-                case A.GaussianBlur():
-                    kernel, missing = drawn["kernel"], row["kernel"].size - drawn["kernel"].size
-                    row["kernel"] = 0
-                    row["kernel"][missing // 2 : missing // 2 + kernel.size] = kernel
+        pipeline.py_random.random()  # as in Views.make
+        for step in pipeline.transforms:
+            if type(step) in greys.STEPS:
+                for change, amount in greys.changes(step):
+                    if change == "contrast":
+                        row["contrast"], table = amount, "after"
+                    else:
+                        row[table] = greys.TABLES[change](row[table], amount)
+            elif step.should_apply():
+                self._place(step, _drawn(step, shape), row, box)
         return row
 
+    @staticmethod
+    def _place(step: A.BasicTransform, drawn: dict, row: np.ndarray, box: np.ndarray) -> None:
+        """Writes what a step that is not grey has drawn into the record."""
+        match step:
+            case A.RandomResizedCrop():
+                x, y, right, low = drawn["crop_coords"]
+                row["box"] = box[0] + x, box[1] + y, right - x, low - y
+            case A.HorizontalFlip():
+                row["mirrored"] = True
+            case A.GaussianBlur():
+                kernel, missing = drawn["kernel"], row["kernel"].size - drawn["kernel"].size
+                row["kernel"] = 0
+                row["kernel"][missing // 2 : missing // 2 + kernel.size] = kernel
 
-def _applied(pipeline: A.Compose, shape: tuple[int, int]) -> Iterator[tuple[Any, dict]]:
-    """Steps that a view of a picture (h, w) goes through, and what each of them draws.
 
-    As `Compose` and `BasicTransform.__call__` do, in the order in which they draw.
-    """
+def _drawn(step: A.BasicTransform, shape: tuple[int, int]) -> dict:
+    """What a step draws for a picture (h, w), as `BasicTransform.__call__` does."""
     data = {"image": np.broadcast_to(np.uint8(0), shape)}  # of which only the shape is read
-    if pipeline.py_random.random() >= pipeline.p:
-        return
-    for step in pipeline.transforms:
-        if step.should_apply():
-            drawn = step.update_transform_params(step.get_params(), data)
-            drawn.update(step.get_params_dependent_on_data(drawn, data))
-            yield step, drawn
+    drawn = step.update_transform_params(step.get_params(), data)
+    return {**drawn, **step.get_params_dependent_on_data(drawn, data)}
 
 
 def _row_type(kernel: int) -> np.dtype:

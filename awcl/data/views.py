@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from awcl.data import greys
 from awcl.errors import InputError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import otherwise
@@ -77,6 +78,27 @@ class Views:
         """The views of the frame with this 64-bit hash in this epoch, numbered from first_view."""
         return FrameViews(self, frame, epoch, first_view)
 
+    def make(self, image: np.ndarray) -> np.ndarray:
+        """`pipeline(image=image)`, to the bit, from where the generator is: (size, size) uint8.
+
+        Grey steps are put together on a table, which the picture goes through when something else
+        asks for its pixels, and at the end. All other steps are albumentations' own.
+        """
+        self.python.random()  # Compose draws whether to run at all, and always does
+        table = greys.LEVELS
+        for step in self.pipeline.transforms:
+            if type(step) not in greys.STEPS:
+                image, table = greys.looked_up(image, table), greys.LEVELS
+                image = step(image=image)["image"]
+                continue
+            for change, amount in greys.changes(step):
+                if change == "contrast":
+                    image = greys.looked_up(image, table)
+                    table = greys.contrast(greys.mean(image), amount)
+                else:
+                    table = greys.TABLES[change](table, amount)
+        return greys.looked_up(image, table)
+
     def reseed(self, frame: int, epoch: int, view: int) -> np.random.Generator:
         """Puts the generator at the start of the stream of (seed, epoch, frame, view)."""
         self.rng.bit_generator.state = {
@@ -103,7 +125,7 @@ class FrameViews:
     def view(self, image: np.ndarray, number: int) -> np.ndarray:
         """View `number` of an image (H, W) uint8, as (size, size) uint8."""
         self._views.reseed(self._frame, self._epoch, self._first + number)
-        return self._views.pipeline(image=image)["image"]
+        return self._views.make(image)
 
     def rng(self, number: int) -> np.random.Generator:
         """A generator apart from those of the views; valid until the next call."""

@@ -1,7 +1,7 @@
 """One evaluation: an encoder, a task, and the folder that its result is written to once."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS
 from awcl.downstream import tasks
+from awcl.downstream.pretrained import Pretrained
 from awcl.encoder import Encoder
 from awcl.files import AnyPath, put_in_place, scratch_folder, write_json
 from awcl.taxonomy import Taxonomy
@@ -19,6 +20,8 @@ from awcl.version import code_version
 
 LOOKS = [name for name in DOMAINS if name != "operator"]
 """What makes frames look different; one more operator of a clinic is no new domain there."""
+SEEN = "target_domain_seen"
+"""The score that tells it: of a whole task, or CROSSING/target_domain_seen of one crossing."""
 
 
 def evaluate(
@@ -67,6 +70,16 @@ def target_domain_seen(pack: FramePack, pretrained: np.ndarray, predictions: pd.
     seen = _domains(pack.frames.iloc[pretrained])
     tested = _domains(pack.frames[pack.frames["frame_id"].isin(predictions["frame_id"])])
     return not seen.isdisjoint(tested)
+
+
+def away_seen(
+    crossing: str, pretrained: Pretrained | None, pack: FramePack, away: pd.DataFrame
+) -> Iterator[tuple[str, float]]:
+    """CROSSING/target_domain_seen, over the test frames away; nothing where it is not known what
+    pre-training saw."""
+    if pretrained is not None:
+        seen = target_domain_seen(pack, pretrained.seen(pack), away)
+        yield f"{crossing}/{SEEN}", float(seen)
 
 
 def _domains(frames: pd.DataFrame) -> set[tuple]:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from awcl import hashing, records, warm
@@ -29,6 +30,7 @@ from awcl.encoder import Encoder
 from awcl.errors import InputError, NotFiniteError
 from awcl.files import AnyPath, read_json, write_json
 from awcl.pretrain import cached, machine, methods
+from awcl.pretrain.card import Card
 from awcl.pretrain.feed import Feed
 from awcl.pretrain.groups import positives_report
 from awcl.pretrain.method import Batch, Method
@@ -59,8 +61,9 @@ def pretrain(
 
     weights: the folder in which `awcl.warm.keep` put those of config.model.init.
     Returns the metrics of each epoch: loss, images_per_second (views through the network),
-    data_wait (share of the time), grad_norm, positives/* and what the evaluators yield. An
-    untrained trial (0 epochs) has one row, of epoch 0, with the evaluators' metrics alone.
+    data_wait (share of the time), grad_norm, positives/*, on a card system/* (awcl.pretrain.card),
+    and what the evaluators yield. An untrained trial (0 epochs) has one row, of epoch 0, with the
+    evaluators' metrics alone.
     Raises InputError for what frames or machine do not allow, NotFiniteError for such a loss.
     """
     if config.pretrain.epochs == 0:
@@ -158,6 +161,8 @@ class Session:
         self.method: Method = methods.build(config, self.frames, taxonomy)
         self.batches = self.method.sampler()
         net = self.method.modules(initial_encoder(config, weights))
+        if config.pretrain.sync_batchnorm and self.world > 1:
+            net = synchronised(net, self.device)
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self.method.to(self.device)
         self.trained: nn.Module = self.net
@@ -177,6 +182,7 @@ class Session:
             on_device=run.views == "device",
         )
         self.tally = Tally(self.batches.steps, self.device)
+        self.card = Card(self.device)
         self.history: list[dict[str, Any]] = []
 
     @property
@@ -197,6 +203,7 @@ class Session:
                 self._check_finite()
             # Also after the last step: evaluation is to come before the epoch is saved.
             if tally.done % NOTICE_CHECK == 0 or tally.done == tally.steps:
+                self.card.look()
                 self._save_on_notice(reporter)
         self._check_finite()
         tally.seconds = time.perf_counter() - began
@@ -223,6 +230,7 @@ class Session:
             "seconds": tally.seconds,
             "images_per_second": tally.views * self.world / tally.seconds,
             "data_wait": tally.waited / tally.seconds,
+            **self.card.of_epoch(),
             "frames": len(self.frames),
             "labels_used": self.method.labels_used,
             "bfloat16": int(self.bfloat16),
@@ -323,6 +331,19 @@ class Session:
         }
 
 
+def synchronised(net: nn.Module, device: torch.device) -> nn.Module:
+    """The network with every BatchNorm over all workers; its weights keep their names.
+
+    timm's conversion: torch's own would drop the activation of timm's BatchNormAct2d. Raises
+    InputError on a processor, where torch has none.
+    """
+    if device.type != "cuda":
+        raise InputError(
+            "pretrain.sync_batchnorm runs on cards only; leave it off, or give each worker a card"
+        )
+    return convert_sync_batchnorm(net)
+
+
 def seconds_per_step(
     config: TrialConfig, pack: FramePack, taxonomy: Taxonomy, run: RunConfig, steps: int = 5
 ) -> float:
@@ -345,8 +366,8 @@ def learning_rate(config: PretrainConfig, steps: int, number: int) -> float:
     """Linear warm-up, then a cosine to 0. number: the step, from 0; steps: those of an epoch."""
     warmup, total = config.warmup * steps, config.epochs * steps
     if number < warmup:
-        return config.lr * (number + 1) / warmup
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (number - warmup) / max(1, total - warmup)))
+        return config.rate * (number + 1) / warmup
+    return config.rate * 0.5 * (1 + math.cos(math.pi * (number - warmup) / max(1, total - warmup)))
 
 
 def _optimizer(config: PretrainConfig, net: nn.Module, fused: bool) -> torch.optim.Optimizer:
@@ -354,7 +375,7 @@ def _optimizer(config: PretrainConfig, net: nn.Module, fused: bool) -> torch.opt
     decayed = [p for p in net.parameters() if p.ndim > 1]
     kept = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
-    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    options: dict[str, Any] = {"lr": config.rate, "weight_decay": config.weight_decay}
     options["fused"] = fused or None  # None is torch's choice, as ever on a processor
     match config.optimizer:
         case "adam":

@@ -51,7 +51,10 @@ def device(wanted: str, rank: int) -> torch.device:
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise InputError("device cuda: this machine has no CUDA device; use --device cpu")
+        raise InputError(
+            "device cuda: torch finds no CUDA device on this machine; use --device cpu, in a study "
+            "resources.gpus 0"
+        )
     local = int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count()
     torch.cuda.set_device(local)
     return torch.device("cuda", local)

@@ -3,15 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from awcl.config import TrialConfig, flat, shown
+from awcl.config import TrialConfig, flat, parse, shown, with_values
 from awcl.records import EQUALLY
 from awcl.report.reading import Stored, Trial
 
 SIMCLR = "simclr"  # what an arm is called where a study names its arms
 NO_TRIAL = "not run: no trial of it is stored"
 GROUPED = ("groups", "moco")  # methods that may pair by anatomy
+CONTRASTIVE_METHODS = (*GROUPED, "uscl")
+
+ANATOMY, CONTRASTIVE, IMAGENET, SUPERVISED = "anatomy", "contrastive", "imagenet", "supervised"
+RIVALS = (CONTRASTIVE, IMAGENET, SUPERVISED)
+"""Kinds of arm that the best of kind ANATOMY is held against."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class Arm:
 
     name: unique in the study. given: what the study calls it, or the arms that it is EQUALLY; ''
     in a study without arms. values: axis -> value as people read it. config: of its first seed.
+    not_run: why it has no trials, 'not run: ...'; '' where it has.
     """
 
     name: str
@@ -27,6 +34,12 @@ class Arm:
     config: TrialConfig
     values: Mapping[str, Any]
     trials: Mapping[int, Trial]
+    not_run: str = ""
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """Its configuration by dotted names; asked for as often as there are other arms."""
+        return flat(self.config)
 
     @property
     def is_simclr(self) -> bool:
@@ -37,11 +50,21 @@ class Arm:
         return SIMCLR in self.given.lower().split(EQUALLY) or by_config
 
     @property
-    def pairs_by_anatomy(self) -> bool:
-        """Whether it is AWCL in any form."""
+    def kind(self) -> str:
+        """What it is in the paper's comparison, whatever its name. ANATOMY: AWCL in any form.
+        CONTRASTIVE: pairs, or pairs and a queue, for which no label is read. IMAGENET: its weights,
+        not trained further. SUPERVISED: by cross-entropy. '' for all else: an untrained encoder;
+        SupCon, which pairs by labels and has no other frames.
+        """
         pretrain = self.config.pretrain
-        anatomy = pretrain.positives in ("anatomy", "hierarchical") and not self._without_labels
-        return pretrain.method in GROUPED and anatomy and pretrain.epochs > 0
+        if pretrain.epochs == 0:
+            return IMAGENET if self.config.model.init.startswith("imagenet") else ""
+        by_labels = pretrain.positives in ("anatomy", "hierarchical") and not self._without_labels
+        if pretrain.method in GROUPED and by_labels:
+            return ANATOMY
+        if pretrain.method in CONTRASTIVE_METHODS:
+            return CONTRASTIVE
+        return SUPERVISED if pretrain.method == "supervised" else ""
 
     @property
     def _without_labels(self) -> bool:
@@ -67,10 +90,46 @@ def arms(stored: Stored) -> list[Arm]:
         same = trial.config.model_copy(update={"seed": 0}).model_dump_json()
         grouped.setdefault(same, {})[trial.config.seed] = trial
     found = [_arm(stored, dict(sorted(trials.items()))) for trials in grouped.values()]
-    place = {name: at for at, name in enumerate(stored.definition.get("arms", {}))}
-    found.sort(key=lambda arm: (place.get(arm.given.split(EQUALLY)[0], -1), _order(arm.values)))
+    found = in_order(stored, found)
     count = Counter(arm.name for arm in found)
     return [arm if count[arm.name] == 1 else _with_key(arm) for arm in found]
+
+
+def in_order(stored: Stored, found: Sequence[Arm]) -> list[Arm]:
+    """As the study names them, then by the values on the axes."""
+    place = {name: at for at, name in enumerate(stored.definition.get("arms", {}))}
+
+    def key(arm: Arm) -> tuple[int, list[tuple[bool, Any]]]:
+        return place.get(arm.given.split(EQUALLY)[0], -1), _order(arm.values)
+
+    return sorted(found, key=key)
+
+
+def absent(stored: Stored) -> list[Arm]:
+    """Arms without trials: what is not run, and what is gone from storage."""
+    there = {trial.key for trial in stored.trials}
+    arms = dict.fromkeys(stored.arm_of.values())
+    gone = set(arms) - {arm for key, arm in stored.arm_of.items() if key in there}
+    return [
+        *(_absent(stored, row, f"not run: {row['reason']}") for row in stored.not_run),
+        *(_absent(stored, {"arm": arm}, NO_TRIAL) for arm in arms if arm in gone),
+    ]
+
+
+def _absent(stored: Stored, row: Mapping[str, str], reason: str) -> Arm:
+    """row: as `not_run` has it. Lists and filters among its values, which it has as text, are no
+    part of the arm's configuration here."""
+    given = row.get("arm", "")
+    of_arm = stored.definition.get("arms", {}).get(given.split(EQUALLY)[0], {})
+    on_axes = {
+        axis: row[axis]
+        for axis in stored.definition["axes"]
+        if row.get(axis, "-") != "-" and not row[axis].startswith(("[", "{"))
+    }
+    base = parse(TrialConfig, stored.definition.get("base", {}), "STUDY.json")
+    config = with_values(base, {**of_arm, **on_axes}, f"STUDY.json, arm {given}")
+    values = {axis: shown(config).get(axis, "-") for axis in stored.axes}
+    return Arm(_place(row, stored.axes), given, config, values, {}, reason)
 
 
 def _arm(stored: Stored, trials: Mapping[int, Trial]) -> Arm:
@@ -103,16 +162,17 @@ def comparable(stored: Stored, every: list[Arm]) -> tuple[list[Arm], list[Apart]
             other = f"trained for {of_arm} epochs, others for {epochs}"
             reason = _told(trial) or (f"finished, but {lacking}" if lacking else other)
             apart.append(Apart(arm.name, seed, reason, trial))
-    return kept, [*apart, *_without_trials(stored)]
+    apart += [Apart(arm.name, None, arm.not_run) for arm in absent(stored)]
+    return kept, apart
 
 
 def nearest(arm: Arm, others: list[Arm]) -> Arm | None:
     """The other arm that differs from it in the fewest fields: its fellow at the same temperature,
     batch and so on; the first of several. A setting that only one of their methods has differs."""
-    values = flat(arm.config)
+    values = arm.fields
 
     def differing(other: Arm) -> int:
-        theirs = flat(other.config)
+        theirs = other.fields
         return sum(values.get(name) != theirs.get(name) for name in {*values, *theirs})
 
     return min(others, key=differing, default=None)
@@ -134,27 +194,14 @@ def _told(trial: Trial) -> str:
     if trial.outcome:
         return f"{trial.outcome.replace('_', ' ')}: {trial.reason or 'no reason stored'}"
     epochs = trial.config.pretrain.epochs
-    done = f"at epoch {len(trial.history)} of {epochs}" if trial.history else "not started"
+    done = f"at epoch {trial.epoch} of {epochs}" if trial.history else "not started"
     return f"not finished, {done}"
-
-
-def _without_trials(stored: Stored) -> list[Apart]:
-    """What is not run, and arms of which every trial is gone from storage."""
-    there = {trial.key for trial in stored.trials}
-    arms = dict.fromkeys(stored.arm_of.values())
-    gone = set(arms) - {arm for key, arm in stored.arm_of.items() if key in there}
-    return [
-        *(
-            Apart(_place(row, stored.axes), None, f"not run: {row['reason']}")
-            for row in stored.not_run
-        ),
-        *(Apart(arm, None, NO_TRIAL) for arm in arms if arm in gone),
-    ]
 
 
 def _place(row: Mapping[str, str], axes: Sequence[str]) -> str:
     """Where a row of `not_run` stands: its arm, its values on the axes."""
-    values = [f"{axis.rpartition('.')[2]} {row[axis]}" for axis in axes if row[axis] != "-"]
+    told = {axis: row[axis] for axis in axes if row.get(axis, "-") != "-"}
+    values = [f"{axis.rpartition('.')[2]} {value}" for axis, value in told.items()]
     return ", ".join([*filter(None, [row.get("arm")]), *values]) or "the study's base"
 
 

@@ -2,6 +2,7 @@
 (`printed`)."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,7 +35,8 @@ class Curves:
 
     name: of its file. ticks: place -> label, where the axis is one of names. marks: place -> label
     of a vertical line. labels: (x, y, text) in the figure. about: what it shows, for those who do
-    not see it.
+    not see it. notes: lines below it. numbers: as `points` gives them, where places in the figure
+    are not what they stand for.
     """
 
     name: str
@@ -48,6 +50,14 @@ class Curves:
     marks: Mapping[float, str] = field(default_factory=dict)
     labels: Sequence[tuple[float, float, str]] = ()
     y_ticks: bool = True
+    has_legend: bool = True
+    notes: Sequence[str] = ()
+    numbers: Sequence[Sequence[str]] = ()
+
+    @property
+    def rows(self) -> int:
+        """The most labels above each other, which it has to be high enough for."""
+        return max(Counter(x for x, _, _ in self.labels).values(), default=0)
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,8 @@ def points(chart: Chart) -> list[list[str]]:
     if isinstance(chart, Forest):
         head = ["arm", chart.x_label, "95 %", "each seed"]
         return [head, *(_cells(row) for row in chart.rows)]
+    if chart.numbers:
+        return [list(row) for row in chart.numbers]
     found = [["", chart.x_label, chart.y_label, "95 %"]]
     for line in chart.lines:
         for at, (x, y) in enumerate(zip(line.x, line.y, strict=True)):

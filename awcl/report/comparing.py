@@ -8,12 +8,14 @@ Comparison: seed by seed, resample by resample, arm minus reference. The p-value
 percentile bootstrap (Efron and Tibshirani 1993, chapter 16): twice the share of resamples on the
 other side of zero, each tail with one added to count and number, so it is never below 2/2001. Nor
 is it below 2^(1-n), the least that an exact test which exchanges two arms within n patients can
-give. It is adjusted by Holm's method (1979) over all pairs that are compared with the same kind of
-reference in the same score.
+give. It is adjusted by Holm's method (1979) over all pairs that are compared in the same score:
+with SimCLR, with the best rival, and for the paper's claim. So a pair has one p, and one verdict,
+wherever it is told.
 
 A difference is called clear where its interval holds no zero, each seed's difference has its sign,
 and the adjusted p is below 0.05. With fewer than six patients none can be, and no interval is told.
-Nor can any be with more than about 50 arms: there resamples are too few to tell so small a p.
+Nor can any be where more than 50 pairs are compared, which some 25 arms are: there resamples are
+too few to tell so small a p.
 """
 
 import itertools
@@ -29,7 +31,7 @@ from awcl.data.table import DOMAINS
 from awcl.downstream import drawn, scores
 from awcl.downstream.comparing import ROUNDING
 from awcl.downstream.drawn import Drawn
-from awcl.report.arms import Arm, nearest
+from awcl.report.arms import ANATOMY, RIVALS, Arm, nearest
 from awcl.report.headlines import Score, headlines
 from awcl.report.reading import Judgement
 
@@ -128,8 +130,9 @@ Estimates = Mapping[Score, Sequence[Estimate]]
 def estimates(
     arms: Sequence[Arm], wanted: Callable[[Score], bool] = lambda score: True
 ) -> tuple[dict[Score, list[Estimate]], list[str]]:
-    """Each headline score with the arms that were judged on it in every seed, in their order; and
-    a line for each arm that was judged on other frames than most, which is left out there.
+    """Each headline score, in the order of `Score.place`, with the arms that were judged on it in
+    every seed, in theirs; and a line for each arm that was judged on other frames than most, which
+    is left out there.
 
     wanted: of which scores. Raises InputError where predictions are damaged.
     """
@@ -146,39 +149,64 @@ def estimates(
             found[score] = [estimate for frames, estimate in each if frames == most]
             others = [estimate.arm.name for frames, estimate in each if frames != most]
             left_out += [f"{score.label}: {name} was judged on other frames" for name in others]
-    return found, left_out
+    return {score: found[score] for score in sorted(found, key=lambda s: s.place)}, left_out
 
 
-def against_simclr(of_score: Sequence[Estimate]) -> list[Comparison]:
-    """Every other arm minus the SimCLR arm that is nearest to it in configuration."""
+@dataclass(frozen=True)
+class Differences:
+    """All pairs that are compared in one score, which Holm's adjustment is over: `pairs` of them,
+    one that is told twice, or both ways round, counted once.
+
+    to_simclr: every other arm minus the SimCLR arm that is nearest to it in configuration.
+    to_rival: every arm minus the best of the others: the winner minus the second, the rest minus
+    the winner. claim: the best that pairs by anatomy minus the best of each of RIVALS, where there.
+
+    Which is best is seen in these same scores, so the lead of the best is a little too large, on
+    average.
+    """
+
+    to_simclr: Sequence[Comparison]
+    to_rival: Sequence[Comparison]
+    claim: Sequence[Comparison]
+    pairs: int
+
+
+def differences(of_score: Sequence[Estimate]) -> Differences:
+    """All comparisons in one score, each with its adjusted p."""
+    kinds = _with_simclr(of_score), _with_rival(of_score), _of_claim(of_score)
+    made = [[_comparison(by, of) for by, of in pairs] for pairs in kinds]
+    p = {_pair(of): of.p for of in itertools.chain(*made)}
+    p_holm = dict(zip(p, holm(list(p.values())), strict=True))
+    told = [[replace(of, p_holm=p_holm[_pair(of)]) for of in each] for each in made]
+    return Differences(*told, pairs=len(p))
+
+
+Pairs = list[tuple[Estimate, Estimate]]  # of reference and arm
+
+
+def _with_simclr(of_score: Sequence[Estimate]) -> Pairs:
     there = {estimate.arm.name: estimate for estimate in of_score}
     simclr = [estimate.arm for estimate in of_score if estimate.arm.is_simclr]
-    pairs = [
-        (there[nearest(estimate.arm, simclr).name], estimate)
-        for estimate in of_score
-        if simclr and not estimate.arm.is_simclr
-    ]
-    return _compared(pairs)
+    others = [of for of in of_score if simclr and not of.arm.is_simclr]
+    return [(there[nearest(of.arm, simclr).name], of) for of in others]
 
 
-def against_rival(of_score: Sequence[Estimate]) -> list[Comparison]:
-    """Every arm minus the best of the others: the winner minus the second, the rest minus the
-    winner. Which is best is seen in these same scores, so the winner's lead is a little too
-    large, on average."""
-    ranked = ranking(of_score)
-    if len(ranked) < 2:
+def _with_rival(of_score: Sequence[Estimate]) -> Pairs:
+    if len(of_score) < 2:
         return []
-    best, second = ranked[:2]
-    return _compared([(second if of is best else best, of) for of in of_score])
+    best, second, *_ = ranking(of_score)
+    return [(second if of is best else best, of) for of in of_score]
 
 
-def anatomy_against_rest(of_score: Sequence[Estimate]) -> Comparison | None:
-    """The best arm that pairs by anatomy minus the best that does not; None without both. Adjusted
-    over all that pair by anatomy, since the best is chosen of these."""
-    ranked = ranking(of_score)
-    anatomy = [of for of in ranked if of.arm.pairs_by_anatomy]
-    others = [of for of in ranked if not of.arm.pairs_by_anatomy]
-    return _compared([(others[0], of) for of in anatomy])[0] if anatomy and others else None
+def _of_claim(of_score: Sequence[Estimate]) -> Pairs:
+    anatomy = best_of(of_score, ANATOMY)
+    rivals = [best_of(of_score, kind) for kind in RIVALS]
+    return [(rival, anatomy) for rival in rivals if rival and anatomy]
+
+
+def best_of(of_score: Iterable[Estimate], kind: str) -> Estimate | None:
+    """The best arm of a kind, if there is any."""
+    return next((of for of in ranking(of_score) if of.arm.kind == kind), None)
 
 
 def ranking(of_score: Iterable[Estimate]) -> list[Estimate]:
@@ -218,9 +246,12 @@ def least_p(units: int) -> float:
     return 2.0 ** (1 - units)
 
 
-def patients_needed(comparisons: int) -> int:
-    """The fewest test patients of whom one of so many comparisons can be clear."""
-    return next(n for n in itertools.count(scores.FEWEST) if comparisons * least_p(n) < ALPHA)
+def patients_needed(pairs: int) -> int | None:
+    """The fewest test patients of whom one of so many pairs can be clear; None where resamples are
+    too few for that, whatever the patients."""
+    if pairs * 2 / (scores.RESAMPLES + 1) >= ALPHA:
+        return None
+    return next(n for n in itertools.count(scores.FEWEST) if pairs * least_p(n) < ALPHA)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -233,12 +264,8 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _compared(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[Comparison]:
-    """Second minus first of each pair; adjusted over all pairs, those two ways round as one."""
-    made = [_comparison(by, of) for by, of in pairs]
-    by_pair = {frozenset((c.arm.name, c.reference.name)): c.p for c in made}
-    adjusted = dict(zip(by_pair, holm(list(by_pair.values())), strict=True))
-    return [replace(c, p_holm=adjusted[frozenset((c.arm.name, c.reference.name))]) for c in made]
+def _pair(of: Comparison) -> frozenset[str]:
+    return frozenset((of.arm.name, of.reference.name))
 
 
 def _comparison(by: Estimate, of: Estimate) -> Comparison:

@@ -5,13 +5,14 @@ patients, examinations, connected groups of the audit and identical pictures are
 here; near-identical pictures need images (`awcl audit`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from awcl.data.table import DOMAINS, SPLITS
 from awcl.report.tables import Cell, Table
+from awcl.taxonomy import LEVELS, Taxonomy
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,39 @@ def sentences(frames: pd.DataFrame | None) -> Iterator[str]:
         )
 
 
-def counts(frames: pd.DataFrame) -> Table:
-    """Frames, labelled frames, patients: by split, over all and for each value of each domain."""
-    head = ["frames of", *[f"{split}: {what}" for split in SPLITS for what in WHAT]]
-    rows, plain = [], [["domain", "value", "split", *WHAT]]
+def usable_labels(frames: pd.DataFrame, taxonomy: str) -> dict[str, pd.Series]:
+    """Level -> whether each frame's label names an anatomy there: background is none anywhere, and
+    'brain' is none at fine. Raises InputError where the taxonomy is not at hand, or another."""
+    names = Taxonomy.load(taxonomy)
+    return {
+        level: frames["anatomy"].map(lambda name, at=level: names.at(name, at)).notna()
+        for level in reversed(LEVELS)
+    }
+
+
+def counts(frames: pd.DataFrame, usable: Mapping[str, pd.Series]) -> Table:
+    """Frames, usable labels (`usable_labels`, or none) and patients: by split, over all and for
+    each value of each domain."""
+    what = ["frames", *[f"labels_{level}" for level in usable], "patients"]
+    shown = [name.replace("_", " at ") for name in what]
+    head = ["frames of", *[f"{split}: {name}" for split in SPLITS for name in shown]]
+    rows, plain = [], [["domain", "value", "split", *what]]
     for domain, value, part in _parts(frames):
         cells = [Cell("all" if domain == "all" else f"{domain} {value}")]
         for split in SPLITS:
             here = part[part["split"] == split]
-            numbers = [len(here), int(here["anatomy"].notna().sum()), here["patient"].nunique()]
+            labels = [int(of[here.index].sum()) for of in usable.values()]
+            numbers = [len(here), *labels, here["patient"].nunique()]
             cells += [Cell(f"{number:,}", number=number) for number in numbers]
             plain.append([domain, value, split, *numbers])
         rows.append(cells)
-    return Table("data", "Frames by split and domain", head, rows, plain)
+    return Table("data", "Frames by split and domain", head, rows, plain, NOTE if usable else "")
 
 
-WHAT = ("frames", "labelled", "patients")
+NOTE = (
+    "Labels are those that methods can use: background and other names of no anatomy are none, and "
+    "a name that has finer ones below it is one at coarse only."
+)
 
 
 def _parts(frames: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

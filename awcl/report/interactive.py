@@ -6,6 +6,7 @@ from typing import Any
 from awcl.report.charts import DASHES, MARKS, TONES, Chart, Curves, Forest, Line, colour, style
 
 ROW = 26  # pixels of a row
+LABEL = 18  # and of a label among others
 BAND = 0.16
 
 
@@ -24,12 +25,14 @@ def _curves(chart: Curves) -> dict[str, Any]:
     y = {"title": {"text": escape(chart.y_label)}, "showticklabels": chart.y_ticks}
     if not chart.y_ticks:
         y |= {"showgrid": False, "range": [-0.08, 1.08]}
+        x["range"] = [-0.2, len(chart.ticks) - 0.5]  # labels stand to the right of their places
     return {
         "data": traces,
         "layout": {
-            "height": 380,
+            "height": max(380, 100 + LABEL * chart.rows),
             "margin": {"l": 62 if chart.y_ticks else 16, "r": 16, "t": 34, "b": 48},
             "hovermode": "closest",
+            "showlegend": chart.has_legend,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             "xaxis": x,
             "yaxis": y,

@@ -35,7 +35,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a page tells. status: words for the head of the page."""
+    """All that a page tells. status: words for the head of the page. claim: a part of the summary;
+    its tables and notes are shown."""
 
     name: str
     status: str
@@ -43,12 +44,14 @@ class Content:
     code: str
     state: Sequence[str]
     verdicts: str
+    claim: Section
     findings: Sequence[Finding]
     cautions: Sequence[str]
     conditions: Sequence[str]
     sections: Sequence[Section]
     pictures: Pictures
     commands: Sequence[str]
+    placeholders: Sequence[str]
     facts: Sequence[tuple[str, str]]
 
 

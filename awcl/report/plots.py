@@ -12,9 +12,7 @@ from awcl.report.reading import Stored, Trial
 
 MOST_ROWS = 40  # arms in one figure of rows, the best
 MOST_LINES = 8  # few-label curves in one figure, the best
-COLUMNS = 3  # test scores that parallel coordinates show
 RATIO = "anatomy.ratio"
-SHADES = 5  # groups of trials by their proxy there
 FAR = 8  # an axis whose ends are so many times apart is drawn in logarithms
 
 
@@ -79,7 +77,7 @@ def over_axes(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Iter
     """
     for axis in stored.axes:
         known = [arm for arm in arms if arm.values[axis] != "-"]
-        values = _sorted({arm.values[axis] for arm in known})
+        values = in_order({arm.values[axis] for arm in known})
         if len(values) < 2:
             continue
         numeric = all(is_number(value) for value in values)
@@ -108,13 +106,8 @@ def _lines(
     each = [(arm, other) for arm in arms for other in _without(axis, arm)]
     whole = [other for _, other in each if "-" not in other.values()] or [o for _, o in each]
     groups = list({tuple(other.items()): other for other in whole}.values())
-    for number, group in enumerate(groups):
-        mine = [
-            arm
-            for arm, other in each
-            if all(value in ("-", group.get(name)) for name, value in other.items())
-        ]
-        mine = sorted(mine, key=lambda arm: place[arm.values[axis]])
+    for number, (group, there) in enumerate(zip(groups, _on_each(groups, each), strict=True)):
+        mine = sorted(there, key=lambda arm: place[arm.values[axis]])
         told = [of_arm[arm.name] for arm in mine]
         ends = [of.ends for of in told]
         yield Line(
@@ -133,6 +126,29 @@ def _lines(
         yield _each_seed(number, [(place[of.arm.values[axis]], of) for of in told])
 
 
+def _on_each(
+    groups: Sequence[Mapping[str, Any]], each: Sequence[tuple[Arm, Mapping[str, Any]]]
+) -> Iterator[list[Arm]]:
+    """The arms of each line, in their order. Only those that do not read every axis are held
+    against every line: a search of a thousand points may have as many of both."""
+    names = max((len(other) for _, other in each), default=0)
+    at_home: dict[tuple, list[int]] = {}
+    anywhere = []
+    for at, (_, other) in enumerate(each):
+        if "-" in other.values() or len(other) < names:
+            anywhere.append(at)
+        else:
+            at_home.setdefault(tuple(other.items()), []).append(at)
+    for group in groups:
+        found = [at for at in anywhere if _agrees(each[at][1], group)]
+        yield [each[at][0] for at in sorted([*at_home.get(tuple(group.items()), []), *found])]
+
+
+def _agrees(other: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
+    """Whether an arm that does not read some axes stands where the others of a line do."""
+    return all(value in ("-", group.get(name)) for name, value in other.items())
+
+
 def _without(axis: str, arm: Arm) -> Iterator[dict[str, Any]]:
     """Where an arm stands but for its value on one axis: its name, its values on the other axes.
 
@@ -144,7 +160,7 @@ def _without(axis: str, arm: Arm) -> Iterator[dict[str, Any]]:
 
 
 def _told(place: Mapping[str, Any]) -> str:
-    return ", ".join(_valued(name, value) for name, value in place.items()) or "all"
+    return ", ".join(valued(name, value) for name, value in place.items()) or "all"
 
 
 def _each_seed(number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
@@ -178,10 +194,11 @@ def few_labels(estimates: Estimates) -> Iterator[Chart]:
         yield Curves(
             f"{task}-{curve}",
             f"{task}: labels of few patients ({curve.replace('_', '-')})",
-            "training patients whose labels the probe has",
+            "training patients with labels",
             "macro-F1, ridge probe",
             drawn,
-            f"Macro-F1 over the share of labelled patients, the best {len(drawn)} arms.",
+            "Macro-F1 over the share of training patients whose labels the probe has, the best "
+            f"{len(drawn)} arms.",
             is_log=True,
             ticks={share: f"{share:g} %" for share in shares},
         )
@@ -218,7 +235,7 @@ def early_stopping(stored: Stored, arms: Sequence[Arm]) -> Iterator[Chart]:
         y: list[float | None] = []
         texts: list[str] = []
         ends: list[tuple[float, float, str]] = []
-        for arm, seed, trial in _all(arms):
+        for arm, seed, trial in trials_of(arms):
             rows = [row for row in trial.history if is_number(row.get("val/proxy"))]
             if trial.outcome != state or not rows:
                 continue
@@ -250,80 +267,8 @@ def early_stopping(stored: Stored, arms: Sequence[Arm]) -> Iterator[Chart]:
         )  # fmt: skip
 
 
-def parallel(stored: Stored, arms: Sequence[Arm], scores: Sequence[Score]) -> Iterator[Chart]:
-    """All trials as lines over axes, proxy and test scores; shades by the proxy.
-
-    Each column runs from its least to its greatest value. Trials of fewer epochs are on it, too.
-    """
-    trials = [(arm, seed, trial) for arm, seed, trial in _all(arms) if is_number(trial.proxy)]
-    columns = {axis.rpartition(".")[2]: [arm.values[axis] for arm, _, _ in trials]
-               for axis in stored.axes}  # fmt: skip
-    columns["epochs"] = [len(trial.history) for _, _, trial in trials]
-    columns["proxy"] = [trial.proxy for _, _, trial in trials]
-    first_of_task = {s.task: s for s in reversed(scores) if s.kind not in CURVES}
-    for score in list(reversed(first_of_task.values()))[:COLUMNS]:
-        columns[f"test {score.task}"] = [_stored_value(trial, score) for _, _, trial in trials]
-    columns = {name: of for name, of in columns.items() if len({*of} - {None}) > 1}
-    if len(trials) < 2 or len(columns) < 2 or "proxy" not in columns:
-        return
-    scales = {name: _scale(values) for name, values in columns.items()}
-    ranked = sorted(range(len(trials)), key=lambda at: trials[at][2].proxy)
-    shades = min(SHADES, len(trials))
-    lines = []
-    for shade in range(shades):
-        rows = ranked[shade * len(ranked) // shades : (shade + 1) * len(ranked) // shades]
-        x, y, texts = [], [], []
-        for at in rows:
-            arm, seed, trial = trials[at]
-            values = ", ".join(_valued(name, of[at]) for name, of in columns.items())
-            for place, (name, of) in enumerate(columns.items()):
-                x.append(float(place) if of[at] is not None else None)
-                y.append(scales[name][0](of[at]))
-                texts.append(f"{arm.name}, seed {seed} ({trial.outcome or 'not finished'})"
-                             f"<br>{values}")  # fmt: skip
-            x.append(None), y.append(None), texts.append("")
-        ends = trials[rows[0]][2].proxy, trials[rows[-1]][2].proxy
-        lines.append(Line(f"proxy {ends[0]:.3f} to {ends[1]:.3f}", x, y, texts, shade - shades))
-    labels = [(float(place), height, text) for place, name in enumerate(columns)
-              for height, text in scales[name][1]]  # fmt: skip
-    yield Curves(
-        "all-trials",
-        f"All {len(trials)} trials that have a proxy",
-        "",
-        "",
-        lines,
-        "Parallel coordinates: each line is a trial, over " + ", ".join(columns) + ".",
-        ticks={float(place): name for place, name in enumerate(columns)},
-        labels=labels,
-        y_ticks=False,
-    )
-
-
-def _stored_value(trial: Trial, score: Score) -> float | None:
-    """The score as EVAL.json has it: without the name of its first predictor."""
-    judgement = trial.judgements.get(score.task)
-    metrics = judgement.result["metrics"] if judgement else {}
-    plain = "/".join(part for part in score.name.split("/") if part not in ("ridge", "frozen"))
-    return metrics.get(plain)
-
-
-def _scale(values: Sequence[Any]) -> tuple[Any, list[tuple[float, str]]]:
-    """How a column's values are placed between 0 and 1, and labels at places."""
-    numbers = [value for value in values if is_number(value)]
-    words = _sorted({str(value) for value in values if value is not None and not is_number(value)})
-    if words:  # '-' among numbers is a word, too
-        names = [*map(str, _sorted(set(numbers))), *words]
-        heights = {name: at / max(1, len(names) - 1) for at, name in enumerate(names)}
-        return (lambda value: heights.get(str(value))), [(h, n) for n, h in heights.items()]
-    low, high = min(numbers), max(numbers)
-    span = (high - low) or 1.0
-    distinct = sorted(set(numbers))
-    shown = distinct if len(distinct) <= 5 else [low, high]
-    labels = [((value - low) / span, f"{value:.3g}") for value in shown]
-    return (lambda value: None if value is None else (value - low) / span), labels
-
-
-def _all(arms: Sequence[Arm]) -> Iterator[tuple[Arm, int, Trial]]:
+def trials_of(arms: Sequence[Arm]) -> Iterator[tuple[Arm, int, Trial]]:
+    """Every trial with its arm and seed."""
     for arm in arms:
         for seed, trial in arm.trials.items():
             yield arm, seed, trial
@@ -333,14 +278,16 @@ def _seeds(values: Sequence[float]) -> str:
     return "one seed" if len(values) == 1 else f"seeds {' '.join(f'{v:.3f}' for v in values)}"
 
 
-def _valued(name: str, value: Any) -> str:
+def valued(name: str, value: Any) -> str:
+    """A value on an axis in words: 'ratio 0.5', 'coarse'."""
     short = name.rpartition(".")[2]
     if isinstance(value, str):
         return value if value != "-" else f"no {short}"
     return f"{short} {'-' if value is None else f'{value:.3g}'}"
 
 
-def _sorted(values: set[Any]) -> list[Any]:
+def in_order(values: set[Any]) -> list[Any]:
+    """Numbers by size, then words."""
     return sorted(values, key=lambda value: (not is_number(value), value if is_number(value)
                                              else str(value)))  # fmt: skip
 

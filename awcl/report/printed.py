@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from awcl.report.charts import TONES, Chart, Curves, Forest, Line, colour, style
 
+GROUND = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.8, "linewidth": 0}
 DASHES = ("-", "--", ":", "-.")
 MARKS = ("o", "s", "D", "^")
-ROW = 0.3  # inches
+ROW, LABEL = 0.3, 0.17  # inches
 
 
 def png(chart: Chart) -> bytes:
@@ -22,7 +23,7 @@ def png(chart: Chart) -> bytes:
 
 
 def _curves(chart: Curves) -> Figure:
-    figure = Figure(figsize=(7, 4.2))
+    figure = Figure(figsize=(7, max(4.2, 1 + LABEL * chart.rows)))
     axes = figure.subplots()
     for line in chart.lines:
         _draw(axes, line)
@@ -31,7 +32,8 @@ def _curves(chart: Curves) -> Figure:
         axes.annotate(text, (at, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=7,
                       va="top", ha="left")  # fmt: skip
     for x, y, text in chart.labels:
-        axes.annotate(text, (x, y), xytext=(3, 0), textcoords="offset points", fontsize=7)
+        axes.annotate(_plain([text])[0], (x, y), xytext=(4, 0), textcoords="offset points",
+                      fontsize=7, va="center", bbox=GROUND, zorder=3)  # fmt: skip
     if chart.is_log:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -41,10 +43,13 @@ def _curves(chart: Curves) -> Figure:
         axes.set_xticks(list(chart.ticks), _plain(chart.ticks.values()))
     if not chart.y_ticks:
         axes.set_yticks([])
-    axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
+        axes.set_xlim(-0.2, len(chart.ticks) - 0.5)  # labels stand to the right of their places
+    below = _plain([*filter(None, [chart.x_label]), *chart.notes])
+    axes.set(xlabel="\n".join(below), ylabel=chart.y_label)
     axes.set_title(chart.title, fontsize=11)
     axes.grid(alpha=0.25)
-    _legend(axes)
+    if chart.has_legend:
+        _legend(axes)
     return figure
 
 

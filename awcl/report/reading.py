@@ -14,7 +14,7 @@ from awcl.downstream import drawn
 from awcl.downstream.comparing import read_predictions
 from awcl.errors import InputError
 from awcl.files import AnyPath
-from awcl.records import StudyFolder, TrialFolder
+from awcl.records import Command, StudyFolder, TrialFolder, epochs_done
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. outcome: finished, stopped, failed, ...; '' while it has not ended.
+    """One trial. outcome: finished, stopped, failed, ...; '' while it has not ended. epoch: of its
+    end, or how far it is; 0 of an untrained one.
 
     history: a row an epoch. judgements: by the name of the task, the last where there are several.
     """
@@ -66,7 +67,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Stored:
-    """A study. arm_of, not_run: as StudyFolder gives them."""
+    """A study. arm_of, not_run, command: as StudyFolder gives them."""
 
     path: AnyPath
     definition: dict[str, Any]
@@ -76,6 +77,7 @@ class Stored:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     is_running: bool = False
+    command: Command | None = None
 
     @cached_property
     def frames(self) -> pd.DataFrame | None:
@@ -100,6 +102,11 @@ class Stored:
         return seeds[:1] if searches else seeds
 
     @property
+    def taxonomy(self) -> str:
+        """'fetal', or its file as the study knew it."""
+        return self.definition.get("base", {}).get("anatomy", {}).get("taxonomy", "fetal")
+
+    @property
     def tasks(self) -> list[dict[str, Any]]:
         return [t for t in self.definition.get("tasks", []) if isinstance(t, dict)]
 
@@ -121,6 +128,7 @@ def read(folder: StudyFolder, has_ended: bool = False) -> Stored:
         decisions=folder.decisions(),
         timings=folder.timings(),
         is_running=folder.held and not has_ended,
+        command=folder.command,
     )
 
 
@@ -131,7 +139,7 @@ def _trial(trial: TrialFolder) -> Trial:
         config=parse(TrialConfig, trial.about["config"], trial.key),
         outcome=done.get("outcome", ""),
         reason=done.get("reason", ""),
-        epoch=done.get("epoch", len(history)),
+        epoch=done.get("epoch", epochs_done(history)),
         starts=trial.starts(),
         history=history,
         judgements=_judgements(trial, done),

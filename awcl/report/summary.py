@@ -3,20 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from awcl.report import budgets
 from awcl.report.arms import Apart, Arm
 from awcl.report.comparing import (
     FEW_PATIENTS,
     Comparison,
+    Differences,
     Estimate,
     Estimates,
-    anatomy_against_rest,
     patients_needed,
     ranking,
 )
 from awcl.report.headlines import CURVES, Score
 from awcl.report.reading import Stored
 
-Compared = Mapping[Score, Sequence[Comparison]]
+Compared = Mapping[Score, Differences]
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,25 @@ def state(stored: Stored, arms: Sequence[Arm], apart: Sequence[Apart]) -> Iterat
         )
     elif apart:
         yield (
-            f"{_count(len(arms), 'arm')} can be compared: each had the same epochs and finished "
-            f"with {_all_of(len(stored.seeds), 'seed')}. What cannot is listed apart, with the "
-            "reason."
+            f"{_count(len(arms), 'arm')} can be compared: each finished with "
+            f"{_all_of(len(stored.seeds), 'seed')}. {budgets.epochs_told(arms)} What cannot be "
+            "compared is listed apart, with the reason."
         )
 
 
-def findings(estimates: Estimates, to_simclr: Compared, to_rival: Compared) -> list[Finding]:
+def findings(estimates: Estimates, found: Compared) -> list[Finding]:
     """One for each score of the main table that an arm was judged on."""
     return [
-        Finding(score.label, list(_finding(each, to_simclr.get(score, []), to_rival[score])))
+        Finding(score.label, list(_finding(each, found[score])))
         for score, each in estimates.items()
         if score.kind not in CURVES and each
     ]
 
 
-def verdicts(to_simclr: Compared) -> str:
+def verdicts(found: Compared) -> str:
     """All comparisons with SimCLR counted; '' where there is none."""
-    every = [of for score, each in to_simclr.items() if score.kind not in CURVES for of in each]
+    every = [of for score, each in found.items() if score.kind not in CURVES
+             for of in each.to_simclr]  # fmt: skip
     if not every:
         return ""
     better = sum(of.is_clear and of.value > 0 for of in every)
@@ -76,8 +78,11 @@ def verdicts(to_simclr: Compared) -> str:
     )
 
 
-def cautions(stored: Stored, estimates: Estimates, to_simclr: Compared) -> Iterator[str]:
-    """What these numbers cannot tell."""
+def cautions(
+    stored: Stored, arms: Sequence[Arm], estimates: Estimates, found: Compared
+) -> Iterator[str]:
+    """What these numbers cannot tell. arms: those that are compared."""
+    yield from budgets.labels_caution(arms)
     if any(len(of.each) == 1 for each in estimates.values() for of in each):
         yield "One seed: nothing is known of what another seed would give."
     few: dict[str, int] = {}
@@ -90,7 +95,7 @@ def cautions(stored: Stored, estimates: Estimates, to_simclr: Compared) -> Itera
             f"Few test patients: below about {FEW_PATIENTS} an interval is too narrow "
             f"(test patients: {told})."
         )
-    yield from _out_of_reach(to_simclr)
+    yield from _out_of_reach(estimates, found)
     if any(len(each) > 1 for each in estimates.values()):
         yield (
             "Which arm is best is seen on the same test patients that judge it, so the lead of the "
@@ -102,22 +107,22 @@ def cautions(stored: Stored, estimates: Estimates, to_simclr: Compared) -> Itera
             yield "The frames are a phantom's, drawn and not scanned: this is no clinical result."
 
 
-def _out_of_reach(to_simclr: Compared) -> Iterator[str]:
-    """Where so many arms are compared on so few patients that no difference could be clear."""
-    short: dict[str, tuple[int, int]] = {}
-    for score, each in to_simclr.items():
-        if each and each[0].units < patients_needed(len(each)):
-            short[score.task] = each[0].units, len(each)
-    for task, (units, number) in short.items():
-        yield (
-            f"{task}: no difference to SimCLR can be clear with {units} test patients and "
-            f"{_count(number, 'comparison')}, however large; it takes {patients_needed(number)}."
-        )
+def _out_of_reach(estimates: Estimates, found: Compared) -> Iterator[str]:
+    """Where so many pairs are compared on so few patients that no difference could be clear."""
+    short: dict[str, list[str]] = {}
+    for score, each in estimates.items():
+        pairs = found[score].pairs
+        needed = patients_needed(pairs)
+        if not pairs or (needed and each[0].units >= needed):
+            continue
+        takes = f"it takes {needed}" if needed else f"resamples are too few for {pairs} pairs"
+        with_these = f"with {_count(each[0].units, 'test patient')} ({takes})"
+        short.setdefault(with_these, []).append(score.label)
+    for with_these, labels in short.items():
+        yield f"No difference can be clear, however large, {with_these}: {'; '.join(labels)}."
 
 
-def _finding(
-    each: Sequence[Estimate], to_simclr: Sequence[Comparison], to_rival: Sequence[Comparison]
-) -> Iterator[str]:
+def _finding(each: Sequence[Estimate], found: Differences) -> Iterator[str]:
     ranked = ranking(each)
     best = ranked[0]
     place = f"first of {len(ranked)} arms" if len(ranked) > 1 else "the only arm"
@@ -125,21 +130,18 @@ def _finding(
         f"{best.arm.name} is {place}: {best.value:.3f} {best.told}, {_seeds(best)}, on "
         f"{best.frames:,} frames of {_count(best.units, 'test patient')}."
     )
-    told: set[frozenset[str]] = set()
-    for of, what in (
-        (_of_arm(to_simclr, best.arm), "Minus SimCLR"),
-        (_of_arm(to_rival, best.arm), "Minus the second"),
-        (anatomy_against_rest(each), "The best that pairs by anatomy minus the best that does not"),
-    ):
-        if of is not None and frozenset((of.arm.name, of.reference.name)) not in told:
-            told.add(frozenset((of.arm.name, of.reference.name)))
-            which = (
-                of.reference.name if of.arm is best.arm else f"{of.arm.name}; {of.reference.name}"
-            )
-            yield f"{what} ({which}): {_difference(of, each)}"
+    to_simclr, to_second = _of_arm(found.to_simclr, best.arm), _of_arm(found.to_rival, best.arm)
+    if to_simclr:
+        yield f"Minus SimCLR ({to_simclr.reference.name}): {difference(to_simclr, each)}"
+    if to_second and not (to_simclr and to_simclr.reference is to_second.reference):
+        yield f"Minus the second ({to_second.reference.name}): {difference(to_second, each)}"
 
 
-def _difference(of: Comparison, each: Sequence[Estimate]) -> str:
+def difference(of: Comparison, each: Sequence[Estimate]) -> str:
+    """'+0.034 (+5.1%) [+0.012, +0.056], seeds +0.040 +0.028; clearly better (p 0.01 by Holm).'
+
+    each: the estimates of that score.
+    """
     reference = next(e.value for e in each if e.arm.name == of.reference.name)
     share = f" ({of.value / reference:+.1%})" if reference > 0 else ""
     seeds = " ".join(f"{value:+.3f}" for value in of.each.values())

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from awcl.report.arms import Apart, Arm
-from awcl.report.comparing import Comparison, Estimate, Estimates, by_domain
+from awcl.report.comparing import Comparison, Estimate, Estimates, by_domain, ranking
 from awcl.report.headlines import CURVES, Score
 from awcl.report.reading import Stored, Trial
 
+ESTIMATE = ("mean", "low", "high")
 DIFFERENCE = ("difference", "low", "high", "p", "p_holm", "verdict", "seeds")
 MOST_BY_DOMAIN = 12  # arms that a table of domains shows, the best
+Place = tuple[str, str]  # a domain, and a value of it
 
 
 @dataclass(frozen=True)
@@ -56,56 +58,68 @@ class Rows:
 
 
 def main(arms: Sequence[Arm], estimates: Estimates) -> Table:
-    """A row an arm, a column a score: mean of seeds, its interval, each seed."""
+    """A row an arm, a column a score: mean of seeds, its interval, each seed; of an arm that was
+    not run, that it was not."""
     shown = [score for score in estimates if score.kind not in CURVES]
     rows = Rows()
-    rows.csv.append(["arm", "task", "score", "mean", "low", "high", "patients", "frames", "seeds"])
+    rows.csv.append(["arm", "task", "score", *ESTIMATE, "patients", "frames", "seeds", "note"])
     by_arm = {score: {of.arm.name: of for of in each} for score, each in estimates.items()}
     best = {s: max(of.value for of in by_arm[s].values()) for s in shown if by_arm[s]}
     for arm in arms:
         cells = [Cell(arm.name)]
         for score in shown:
             of = by_arm[score].get(arm.name)
-            cells.append(_estimate(of, best[score]) if of else Cell("-"))
+            cells.append(_estimate(of, best[score]) if of else _nothing(arm))
         rows.page.append(cells)
         rows.csv += [_as_csv(of) for each in by_arm.values() if (of := each.get(arm.name))]
+        if arm.not_run:
+            rows.csv += [[arm.name, s.task, s.name, *[None] * 6, arm.not_run] for s in estimates]
     return Table("main", "Scores", ["arm", *[s.label for s in shown]], rows.page, rows.csv)
 
 
 def differences(
     name: str, title: str, arms: Sequence[Arm], found: Mapping[Score, Sequence[Comparison]]
 ) -> Table:
-    """A row an arm, a column a score: arm minus its reference, paired by patient and seed."""
+    """A row an arm, a column a score: arm minus its reference, paired by patient and seed; of an
+    arm that was not run, that it was not."""
     shown = [score for score in found if score.kind not in CURVES and found[score]]
+    by_arm = {score: {of.arm.name: of for of in each} for score, each in found.items()}
     rows = Rows()
     rows.csv.append(["arm", "reference", "task", "score", *DIFFERENCE])
     for arm in arms:
-        of_arm = {s: c for s, each in found.items() for c in each if c.arm.name == arm.name}
-        rows.csv += [_difference_as_csv(c) for c in of_arm.values()]
-        cells = [_difference(of_arm[s]) if s in of_arm else Cell("-") for s in shown]
-        if any(cell.number is not None for cell in cells):
+        of_arm = {s: each[arm.name] for s, each in by_arm.items() if arm.name in each}
+        rows.csv += [difference_as_csv(c) for c in of_arm.values()]
+        cells = [difference_cell(of_arm[s]) if s in of_arm else _nothing(arm) for s in shown]
+        if of_arm or (arm.not_run and shown):
             rows.page.append([Cell(arm.name), *cells])
+        if arm.not_run:
+            nothing = [arm.not_run if name == "verdict" else None for name in DIFFERENCE]
+            rows.csv += [[arm.name, None, s.task, s.name, *nothing] for s in found if found[s]]
     return Table(name, title, ["arm", *[s.label for s in shown]], rows.page, rows.csv)
 
 
-def domains(estimates: Estimates) -> Table:
+def domains(arms: Sequence[Arm], estimates: Estimates) -> Table:
     """A row an arm and score, a column a domain's value, where test frames are of several."""
-    found: list[tuple[Estimate, dict[tuple[str, str], Estimate]]] = []
+    found: list[tuple[Score, Arm, dict[Place, Estimate], list[Place]]] = []
     for score, each in estimates.items():
-        best = sorted(each, key=lambda of: -of.value)[:MOST_BY_DOMAIN]
-        kept = [of for of in each if of in best and score.kind not in CURVES]
-        found += [(of, values) for of in kept if (values := by_domain(of.arm, score))]
-    columns = list(dict.fromkeys(at for _, values in found for at in values))
+        if score.kind in CURVES:
+            continue
+        best = [of.arm.name for of in ranking(each)[:MOST_BY_DOMAIN]]
+        shown = [arm for arm in arms if arm.name in best or arm.not_run]
+        values = {arm.name: {} if arm.not_run else by_domain(arm, score) for arm in shown}
+        places = list(dict.fromkeys(at for of_arm in values.values() for at in of_arm))
+        found += [(score, arm, values[arm.name], places) for arm in shown if places]
+    columns = list(dict.fromkeys(at for *_, places in found for at in places))
     rows = Rows()
-    rows.csv.append(["arm", "task", "score", "domain", "value", "mean", "low", "high", "patients"])
-    for whole, values in found:
-        cells = [Cell(whole.arm.name), Cell(whole.score.label)]
-        for at in columns:
-            cells.append(_estimate(values[at], patients=True) if at in values else Cell("-"))
-        rows.page.append(cells)
-        for (domain, value), of in values.items():
-            named = [of.arm.name, of.score.task, of.score.name, domain, value]
-            rows.csv.append([*named, of.value, *of.interval, of.units])
+    rows.csv.append(["arm", "task", "score", "domain", "value", *ESTIMATE, "patients", "note"])
+    for score, arm, values, places in found:
+        cells = [_estimate(values[at], patients=True) if at in values
+                 else (_nothing(arm) if at in places else Cell("-")) for at in columns]  # fmt: skip
+        rows.page.append([Cell(arm.name), Cell(score.label), *cells])
+        for at in places if arm.not_run else values:
+            of = values.get(at)
+            numbers = [of.value, *of.interval, of.units] if of else [None] * 4
+            rows.csv.append([arm.name, score.task, score.name, *at, *numbers, arm.not_run])
     heads = [f"{domain} {value}" for domain, value in columns]
     note = f"The best {MOST_BY_DOMAIN} arms of each score." if _many(estimates) else ""
     title = "By domain of the test frames"
@@ -114,22 +128,22 @@ def domains(estimates: Estimates) -> Table:
 
 def apart(found: Sequence[Apart]) -> Table:
     """What no comparison holds, with the reason and how far it came."""
-    head = ["arm", "seed", "trial", "epochs", "proxy", "reason"]
+    head = ["arm", "reason", "seed", "trial", "epochs", "proxy"]  # a phone shows the first ones
     rows = Rows(csv=[head])
     for of in found:
         trial = of.trial
-        epochs = f"{len(trial.history)}/{trial.config.pretrain.epochs}" if trial else "-"
+        epochs = _epochs(trial) if trial else "-"
         proxy = trial.proxy if trial else None
         seed = "-" if of.seed is None else str(of.seed)
         key = trial.key if trial else "-"
         rows.page.append(
             [
-                Cell(of.arm), Cell(seed, number=of.seed), Cell(key),
-                Cell(epochs, number=float(len(trial.history)) if trial else None),
-                Cell("-" if proxy is None else f"{proxy:.3f}", number=proxy), Cell(of.reason),
+                Cell(of.arm), Cell(of.reason), Cell(seed, number=of.seed), Cell(key),
+                Cell(epochs, number=trial.epoch if trial else None),
+                Cell("-" if proxy is None else f"{proxy:.3f}", number=proxy),
             ]
         )  # fmt: skip
-        rows.csv.append([of.arm, of.seed, key, epochs, proxy, of.reason])
+        rows.csv.append([of.arm, of.reason, of.seed, key, epochs, proxy])
     return Table("not_compared", "Not in any comparison", head, rows.page, rows.csv)
 
 
@@ -140,11 +154,11 @@ def trials(stored: Stored, arms: Sequence[Arm]) -> Table:
     for arm in arms:
         for seed, trial in arm.trials.items():
             state, proxy = trial.outcome or "not finished", trial.proxy
-            epochs = f"{len(trial.history)}/{trial.config.pretrain.epochs}"
+            epochs = _epochs(trial)
             rows.page.append(
                 [
                     Cell(arm.name), Cell(str(seed), number=seed), Cell(trial.key), Cell(state),
-                    Cell(epochs, number=len(trial.history)),
+                    Cell(epochs, number=trial.epoch),
                     Cell("-" if proxy is None else f"{proxy:.3f}", number=proxy),
                 ]
             )  # fmt: skip
@@ -154,12 +168,22 @@ def trials(stored: Stored, arms: Sequence[Arm]) -> Table:
     return Table("trials", f"All {len(stored.trials)} trials", head, rows.page, rows.csv)
 
 
+def _epochs(trial: Trial) -> str:
+    """'7/12'."""
+    return f"{trial.epoch}/{trial.config.pretrain.epochs}"
+
+
 def _scores(trial: Trial) -> Iterator[tuple[str, str, float, float | None, float | None]]:
     for task, judgement in trial.judgements.items():
         metrics = judgement.result["metrics"]
         for name, value in metrics.items():
             if not name.endswith(("/low", "/high")):
                 yield task, name, value, metrics.get(f"{name}/low"), metrics.get(f"{name}/high")
+
+
+def _nothing(arm: Arm) -> Cell:
+    """In place of a number that an arm does not have."""
+    return Cell(arm.not_run or "-")
 
 
 def _estimate(of: Estimate, best: float | None = None, patients: bool = False) -> Cell:
@@ -174,10 +198,11 @@ def _estimate(of: Estimate, best: float | None = None, patients: bool = False) -
 def _as_csv(of: Estimate) -> list[object]:
     seeds = " ".join(f"{seed}:{drawn.value!r}" for seed, drawn in of.each.items())
     named = [of.arm.name, of.score.task, of.score.name, of.value]
-    return [*named, *of.interval, of.units, of.frames, seeds]
+    return [*named, *of.interval, of.units, of.frames, seeds, ""]
 
 
-def _difference(of: Comparison) -> Cell:
+def difference_cell(of: Comparison) -> Cell:
+    """A difference with its interval, seeds, verdict and reference."""
     small = [of.told]
     if len(of.each) > 1:
         small.append(" ".join(f"{value:+.3f}" for value in of.each.values()))
@@ -186,7 +211,8 @@ def _difference(of: Comparison) -> Cell:
     return Cell(f"{of.value:+.3f}", tuple(small), of.value, tone)
 
 
-def _difference_as_csv(of: Comparison) -> list[object]:
+def difference_as_csv(of: Comparison) -> list[object]:
+    """arm, reference, task, score, and then DIFFERENCE."""
     seeds = " ".join(f"{seed}:{value!r}" for seed, value in of.each.items())
     named = [of.arm.name, of.reference.name, of.score.task, of.score.name]
     return [*named, of.value, of.low, of.high, of.p, of.p_holm, of.verdict, seeds]

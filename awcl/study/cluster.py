@@ -16,6 +16,7 @@ from awcl.study.stages import Stages
 # What a trial's driver asks for: next to nothing, so that drivers never take workers' cores.
 DRIVER = {"TRAIN_DRIVER": 0.01}
 DRIVER_WITHOUT_OURS = {"CPU": 0.01}  # on a cluster that somebody else started
+LOWER = "lower pretrain.workers or the study's resources"
 
 
 @contextmanager
@@ -68,26 +69,40 @@ def slots(asked: Resources, workers: int) -> int:
     return min(fit, asked.concurrent or fit)
 
 
-def _there() -> dict[str, float]:
-    """What the cluster has, or will have when its machines come: those wait until work waits.
-
-    Ray does not say how far a cluster grows, so its files do (AWCL_CLUSTER_LIMITS).
-    """
-    limits = json.loads(os.environ.get("AWCL_CLUSTER_LIMITS", "{}"))
-    there = ray.cluster_resources()
-    return there | {name: max(most, there.get(name, 0)) for name, most in limits.items()}
-
-
 def fitting(asked: Resources, workers: int, driver: dict[str, float], what: str) -> int:
-    """How often it fits the cluster. Raises InputError where it never does."""
-    there = _there()
-    fit = []
+    """How often it fits the cluster as it is, or as it will be when its machines come: those wait
+    until work waits. Raises InputError where it never does.
+
+    Ray does not say how far a cluster grows, so its files do (AWCL_CLUSTER_LIMITS); they say of all
+    machines together, so that what comes is taken for one machine.
+    """
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    limits = json.loads(os.environ.get("AWCL_CLUSTER_LIMITS", "{}"))
+    fit = max(_fitting(there, asked, workers, driver), _fitting([limits], asked, workers, driver))
+    if fit:
+        return fit
     for name, need in {"CPU": asked.cpus * workers, "GPU": asked.gpus * workers}.items():
-        if need:
-            fit.append(int(there.get(name, 0) // (need + driver.get(name, 0))))
-            if fit[-1] == 0:
-                raise InputError(
-                    f"{what} asks for {need:g} {name}, the cluster has {there.get(name, 0):g}; "
-                    "lower pretrain.workers or the study's resources"
-                )
-    return min(fit)
+        has = max(limits.get(name, 0), sum(machine.get(name, 0) for machine in there))
+        if has < need + driver.get(name, 0):
+            raise InputError(f"{what} asks for {need:g} {name}, the cluster has {has:g}; {LOWER}")
+    raise InputError(
+        f"{what} asks for {asked.cpus} CPU, {asked.gpus:g} GPU for each worker; the cluster has as "
+        f"much, but not on {'one machine' if workers == 1 else 'so many machines'}; {LOWER}"
+    )
+
+
+def _fitting(
+    machines: list[dict[str, float]], asked: Resources, workers: int, driver: dict[str, float]
+) -> int:
+    """How often these workers fit, each on one machine, beside their driver anywhere."""
+    places = sum(_workers_on(machine, asked) for machine in machines) // workers
+    cores = sum(machine.get("CPU", 0) for machine in machines)
+    return min(places, int(cores // (asked.cpus * workers + driver.get("CPU", 0))))
+
+
+def _workers_on(machine: dict[str, float], asked: Resources) -> int:
+    """A fraction of a card is of one card: of two cards 0.6 each serve two workers, not three."""
+    places = int(machine.get("CPU", 0) // asked.cpus)
+    if asked.gpus:
+        places = min(places, int(machine.get("GPU", 0)) * int(1 / asked.gpus))
+    return places

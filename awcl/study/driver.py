@@ -13,6 +13,7 @@ from ray import tune
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from awcl import records
@@ -33,17 +34,10 @@ def drive(space: dict[str, Job]) -> None:
     job = space["job"]
     resources, config = job["resources"], TrialConfig.model_validate(job["config"])
     folder = records.TrialFolder(as_path(job["folder"]))
-    per_worker = {"CPU": resources["cpus"]}
-    if resources["gpus"]:
-        per_worker["GPU"] = resources["gpus"]
     trainer = Trainer(
         _train,
         train_loop_config=job,
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=config.pretrain.workers,
-            use_gpu=bool(resources["gpus"]),
-            resources_per_worker=per_worker,
-        ),
+        scaling_config=scaling(config.pretrain.workers, resources),
         run_config=ray.train.RunConfig(
             name=job["launch"],
             storage_path=str(folder.train),
@@ -59,12 +53,29 @@ def drive(space: dict[str, Job]) -> None:
         folder.write_done("finished", epoch=config.pretrain.epochs)
     except ray.train.TrainingFailedError as error:  # told once here; the other trials go on
         epoch = max((row["epoch"] for row in folder.history()), default=0)
-        folder.write_done("failed", epoch=epoch, reason=_last_words(error))
+        failures = getattr(error, "worker_failures", {})  # of one attempt: rank -> what it raised
+        first = min(failures, default=0)
+        reason = _last_words(failures.get(first, error))
+        folder.write_done("failed", epoch=epoch, reason=reason, worker=folder.worker(first))
     tune.report({"final": True})  # a trial without any report of its own would end Tune
 
 
+def scaling(workers: int, resources: dict[str, Any]) -> ray.train.ScalingConfig:
+    """What Train starts for a trial. resources: `awcl.study.space.Resources` as JSON.
+
+    A fixed number of workers, never a range: their number is part of the trial. Ray packs them onto
+    as few machines as it can, its default.
+    """
+    per_worker = {"CPU": resources["cpus"]}
+    if resources["gpus"]:
+        per_worker["GPU"] = resources["gpus"]
+    return ray.train.ScalingConfig(
+        num_workers=workers, use_gpu="GPU" in per_worker, resources_per_worker=per_worker
+    )
+
+
 class Trainer(TorchTrainer):
-    """Ray Train without two processes a trial that a study has no use for.
+    """Ray Train without two processes a trial that a study has no use for; tells where workers are.
 
     The cleaner of placement groups asks whichever Ray on the machine started last whether the
     run's controller lives. Beside another Ray the answer is that nobody knows it, and the cleaner
@@ -74,7 +85,31 @@ class Trainer(TorchTrainer):
 
     def _create_default_callbacks(self) -> list[Any]:
         left_out = PlacementGroupCleanerCallback, DatasetsCallback
-        return [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
+        kept = [one for one in super()._create_default_callbacks() if not isinstance(one, left_out)]
+        return [*kept, Whereabouts(self.train_loop_config["folder"])]
+
+
+class Whereabouts(WorkerGroupCallback):
+    """Stores where a trial's workers run, each time that they start: their logs stay there.
+
+    folder: the trial's.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = folder
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        there = sorted(
+            worker_group.get_workers(), key=lambda worker: worker.distributed_context.world_rank
+        )
+        records.TrialFolder(as_path(self.folder)).write_workers([
+            {
+                "host": worker.metadata.node_ip,
+                "log": worker.log_file_path,
+                "actor": worker.actor._actor_id.hex(),
+            }
+            for worker in there
+        ])  # fmt: skip
 
 
 class NoSecondTry(ray.train.UserCallback):
@@ -93,8 +128,6 @@ def _train(job: Job) -> None:
     train(job)
 
 
-def _last_words(error: ray.train.TrainingFailedError) -> str:
+def _last_words(cause: Exception) -> str:
     """The line that says why, from under the trace-backs of Ray and of a worker."""
-    failures = getattr(error, "worker_failures", {})
-    cause = failures[min(failures)] if failures else error
     return str(cause).strip().splitlines()[-1].removeprefix("awcl.errors.InputError: ")[:2000]

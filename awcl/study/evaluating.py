@@ -27,7 +27,7 @@ class Evaluations:
         self.failed: list[str] = []
         self._running: dict[ray.ObjectRef, Evaluation] = {}
         asked = plan.study.evaluation or plan.study.resources
-        self._cpus = asked.cpus
+        self._asked = asked
         remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=1)
         self._task = remote(worker.evaluate_job)
 
@@ -45,7 +45,7 @@ class Evaluations:
         trial = self.waiting.pop(0)
         for evaluation in self.plan.missing_of(trial):
             job = worker.evaluation_job(evaluation, self.plan)
-            self._running[self._task.remote(job, self._cpus)] = evaluation
+            self._running[self._task.remote(job, self._asked.cpus, self._asked.gpus)] = evaluation
         if self._of(trial):
             self.progress.evaluating(time.monotonic())
 

@@ -14,7 +14,7 @@ from ray import tune
 
 from awcl.errors import InputError
 from awcl.files import AnyPath, remove_folder
-from awcl.study import driver, stopping, worker
+from awcl.study import arriving, driver, stopping, worker
 from awcl.study.asha import Asha
 from awcl.study.cluster import drivers_ask_for, fitting, ray_session, slots
 from awcl.study.confirming import confirmed
@@ -24,6 +24,7 @@ from awcl.study.plan import Plan
 from awcl.study.progress import Bar, Course, Progress, goes_on
 from awcl.study.stages import Stages
 from awcl.study.tuning import AshaScheduler, Recorder, Slots
+from awcl.study.watching import watched
 from awcl.tracking import Tracker
 
 _LOST = "has ended, but not every task has judged it and its checkpoint is gone or broken"
@@ -83,7 +84,7 @@ def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     evaluations = _evaluations(plan, tracker, progress)
     line = f"{len(pending)} trials to run, {places} at a time"
     there = goes_on(progress.courses)
-    with Bar(progress) as bar:
+    with Bar(progress, arriving.listener()) as bar, watched(plan.folder, progress):
         stages.begin("training", f"{line}; {there}" if there else line, bar.status)
         for trial in pending:
             trial.folder.reopen()
@@ -114,7 +115,7 @@ def _evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
         return
     progress = _progress(plan, places=1)
     there = f"; goes on: {progress.judged} are there" if progress.judged else ""
-    with Bar(progress) as bar:
+    with Bar(progress, arriving.listener()) as bar, watched(plan.folder, progress):
         stages.begin("evaluation", f"{missing} to do{there}", bar.status)
         evaluations = _evaluations(plan, tracker, progress)
         evaluations.finish()

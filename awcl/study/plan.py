@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from awcl.pretrain import methods
 from awcl.pretrain.feed import draws
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
-from awcl.records import StudyFolder, TrialFolder, checkpoint_digest
+from awcl.records import Command, StudyFolder, TrialFolder, checkpoint_digest
 from awcl.study.packs import local_storage, share
 from awcl.study.sampling import Point
 from awcl.study.space import (
@@ -62,11 +62,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study on its frames."""
+    """A study on its frames. command: what it is run by, where that is known."""
 
     study: Study
     folder: StudyFolder
     trials: list[Trial]
+    command: Command | None = None
 
     @property
     def pending(self) -> list[Trial]:
@@ -132,6 +133,7 @@ def make_plan(
     storage: AnyPath,
     packs: Path | None = None,
     imagenet: str | None = None,
+    command: Command | None = None,
 ) -> Plan:
     """Packs the frames and checks every trial and task against them; `held` then takes its folder.
 
@@ -150,10 +152,11 @@ def make_plan(
     sizes = sorted({config.data.size for config in runnable(study)})
     packs_folder = packs or local_storage(storage) / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
-    plan = Plan(study, folder, _trials(study, folder, by_size))
+    plan = Plan(study, folder, _trials(study, folder, by_size), command)
     _check(plan)
+    asked = [study.resources, study.evaluation or study.resources]
     for pack in by_size.values():
-        share(pack, storage)
+        share(pack, storage, node_disk=any(one.node_disk for one in asked))
     return plan
 
 
@@ -161,7 +164,7 @@ def with_confirmed(plan: Plan, points: list[Point]) -> Plan:
     """The plan with these points on every seed, stored. The caller holds the study."""
     study = with_values(plan.study, {"confirmed": points}, f"study {plan.study.name}")
     by_size = {trial.pack.size: trial.pack for trial in plan.trials}
-    grown = Plan(study, plan.folder, _trials(study, plan.folder, by_size))
+    grown = replace(plan, study=study, trials=_trials(study, plan.folder, by_size))
     _take_folder(grown)
     return grown
 
@@ -231,7 +234,9 @@ def _definition(plan: Plan) -> dict[str, Any]:
         wanted["arm_of"] = {t.key: arms[t.config.model_dump_json()] for t in plan.trials}
     if absent:
         wanted["not_run"] = absent
-    accepted = plan.folder.definition
+    accepted, command = plan.folder.definition, plan.command or plan.folder.command
+    if command:
+        wanted["command"] = command.model_dump()
     if accepted is not None:
         check_growth(accepted, wanted)
     elif any(plan.folder.trials()):

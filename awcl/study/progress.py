@@ -1,6 +1,7 @@
 """How far a study is, and how long it still takes. No ray."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -102,7 +103,7 @@ class Progress:
         courses = list(self.courses.values())
         judged = self.judged + self.evaluations
         ended = sum(course.ended for course in courses)
-        running = sum(course.started is not None and not course.ended for course in courses)
+        running = self.queue()["running"]
         left = self.seconds_left(now)
         epochs, most = self.done - self.judged, self.most - judged
         parts = [
@@ -113,6 +114,12 @@ class Progress:
         parts += [f"best proxy {self.best:.3f}"] * (self.best > float("-inf"))
         parts += [UNKNOWN if left is None else f"about {minutes(left)} left"]
         return ", ".join(parts)
+
+    def queue(self) -> dict[str, int]:
+        """How many trials are running, and how many wait for a place."""
+        left = [course for course in list(self.courses.values()) if not course.ended]
+        running = sum(course.started is not None for course in left)
+        return {"running": running, "waiting": len(left) - running}
 
     def seconds_left(self, now: float) -> float | None:
         """None before what is left was seen once: a first and a further epoch, or an evaluation."""
@@ -147,10 +154,13 @@ class Progress:
 
 
 class Bar:
-    """A study's progress as a bar, where there is a terminal; for use in a `with` statement."""
+    """A study's progress as a bar, where there is a terminal; for use in a `with` statement.
 
-    def __init__(self, progress: Progress):
-        self.progress = progress
+    more: what else is under way, in a line, or nothing; it is asked only within the block.
+    """
+
+    def __init__(self, progress: Progress, more: Callable[[], str] = str):
+        self.progress, self.more = progress, more
         form = "{percentage:3.0f}%|{bar}| {desc}"
         self._bar = tqdm(total=1, bar_format=form, dynamic_ncols=True, delay=1, disable=None)
 
@@ -158,11 +168,12 @@ class Bar:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.more = str
         self._bar.close()
 
     def status(self) -> str:
         """How far it is, in one line; redraws the bar."""
-        line = self.progress.line(time.monotonic())
+        line = ", ".join(filter(None, [self.progress.line(time.monotonic()), self.more()]))
         if not self._bar.disable:
             self._bar.n, self._bar.total = self.progress.done, self.progress.most
             self._bar.set_description_str(line)

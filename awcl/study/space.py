@@ -33,8 +33,11 @@ class Resources(Config):
 
     cpus: int = Field(1, ge=1)
     """Processor cores a worker."""
-    gpus: float = Field(0, ge=0)
-    """Cards a worker; a fraction shares one."""
+    gpus: float = Field(0, ge=0, le=1)
+    """Cards a worker: none, one, or a fraction: so several trials of one worker share a card. Many
+    cards in one trial are many `pretrain.workers`. Ray counts cards and watches over no memory; so
+    a trial may use its fraction of the card's memory, and one that needs more fails, and not its
+    neighbour. How much each takes is in MLflow, among the system metrics."""
     loader_workers: int = Field(0, ge=0)
     """Processes that make views, a worker; 0 makes them in the training process."""
     views: Literal["cpu", "device"] = "cpu"
@@ -43,6 +46,10 @@ class Resources(Config):
     """Trials at a time; 0: as many as fit."""
     retries: int = Field(2, ge=0)
     """Restarts of a trial whose worker died."""
+    node_disk: str | None = None
+    """A folder on every machine's own disk, e.g. "/mnt/nvme" or "$TMPDIR", to which packs are
+    copied before they are read. None: a pack is read where it lies, and where that is an object
+    store it is copied into the user's cache."""
 
 
 class Phantom(Config):
@@ -109,6 +116,9 @@ class Study(Config):
     resources: Resources = Resources()
     evaluation: Resources | None = None
     """What an evaluation asks for, as one worker; None: as a worker of a trial."""
+    prices: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """What an hour of a machine costs, by its kind as the cluster's file calls it, or head and
+    worker; e.g. {"head": 0.2, "gpu-workers": 1.1}, in a currency of yours. It is only told."""
     phantom: Phantom | None = None
     """What it runs on where no frames are given; None: it needs some."""
     proposed: list[Point] = []
@@ -159,7 +169,7 @@ class Study(Config):
             raise ValueError(f"confirm {self.confirm}: there is no seed but the first; list more")
         for point in (*self.proposed, *self.confirmed):
             sampling.check_point(varied(self), point)
-        expand(self)
+        _check_workers(self)
         return self
 
 
@@ -214,6 +224,31 @@ def expand(study: Study) -> list[TrialConfig]:
     return list(found.values())
 
 
+def _check_workers(study: Study) -> None:
+    """Raises ValueError where workers have not the cards that they need, or arms differ in them."""
+    gpus, several = study.resources.gpus, False
+    for config in expand(study):
+        several |= config.pretrain.workers > 1
+        if config.pretrain.sync_batchnorm and not gpus:
+            raise ValueError("pretrain.sync_batchnorm runs on cards only; ask for resources.gpus 1")
+    if several and 0 < gpus < 1:
+        raise ValueError(
+            f"resources.gpus {gpus:g} with several pretrain.workers: each needs a card of its own "
+            "(NCCL shares none); give 1, or one worker"
+        )
+    counts = {
+        arm: values.get("pretrain.workers", study.base.pretrain.workers)
+        for arm, values in study.arms.items()
+        if values.get("pretrain.epochs", study.base.pretrain.epochs)  # untrained: no workers
+    }
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{arm} {count}" for arm, count in counts.items())
+        raise ValueError(
+            f"arms differ in pretrain.workers ({told}), so BatchNorm sees another share of the "
+            "batch in each; give all the same, or make pretrain.workers an axis"
+        )
+
+
 def runnable(study: Study) -> list[TrialConfig]:
     """`expand` without the trials whose weights are not at hand."""
     return [config for config in expand(study) if warm.is_known(config.model.init)]
@@ -224,14 +259,14 @@ def not_run(study: Study) -> list[dict[str, str]]:
 
     In every table they keep their row.
     """
-    rows = []
+    names, rows = list(varied(study)), {}
     for point in points(study):
         config = configuration(study, point, study.seeds[0])
         if not warm.is_known(config.model.init):
             values = {**shown(config), **({ARM: point[ARM]} if ARM in point else {})}
-            row = {name: str(values.get(name, "-")) for name in varied(study)}
-            rows.append({**row, "reason": "weights not at hand"})
-    return [row for at, row in enumerate(rows) if row not in rows[:at]]
+            cells = tuple(str(values.get(name, "-")) for name in names)
+            rows[cells] = {**dict(zip(names, cells, strict=True)), "reason": "weights not at hand"}
+    return list(rows.values())
 
 
 def arms_of(study: Study) -> dict[str, str]:
@@ -246,7 +281,7 @@ def arms_of(study: Study) -> dict[str, str]:
 
 
 GROWING = ("arms", "axes", "samples", "seeds", "confirm", "proposed", "confirmed", "weights")
-FREE = ("resources", "evaluation", "id")
+FREE = ("resources", "evaluation", "prices", "id")
 
 
 def stored_study(definition: dict[str, Any]) -> Study:

@@ -10,6 +10,7 @@ from typing import Any
 from awcl.records import StudyFolder
 
 LINE_EVERY = 20  # seconds, where a bar cannot be seen
+UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 WORK = {"training", "evaluation"}  # a run with neither has nothing to tell of its times
 
 
@@ -90,6 +91,13 @@ class Stages:
             if time.monotonic() - max(told, self._began) >= LINE_EVERY and not seen():
                 told = time.monotonic()
                 print(f"{self._name}: {status}", flush=True)
+
+
+def amount(count: float) -> str:
+    """Bytes for people: '131 GB', '12.3 MB', '518 kB'."""
+    unit, size = next((one for one in UNITS if count >= 0.9995 * one[1]), UNITS[-1])
+    number = count / size
+    return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
 
 
 def seen() -> bool:

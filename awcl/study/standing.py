@@ -18,7 +18,8 @@ class Standing:
 
     state: finished, stopped, failed, running, pending. starts, history: as `TrialFolder` gives
     them. evaluations: the results. rung: the last decision's epoch, or None. reason: why it was
-    stopped or failed. checkpoint: the newest, under trials/KEY/train; None before the first.
+    stopped or failed. worker: of a failed one, as in `TrialFolder.workers`. checkpoint: the newest,
+    under trials/KEY/train; None before the first.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Standing:
     evaluations: list[dict[str, Any]]
     rung: int | None
     reason: str
+    worker: dict[str, Any] | None
     checkpoint: str | None
 
     @property
@@ -88,6 +90,18 @@ def seconds_used(study: StudyFolder, trials: list[Standing]) -> float:
     return total + sum(max(times) - min(times) for times in launches.values())
 
 
+def trial_seconds(trial: Standing) -> float:
+    """What it has taken so far: of each start, up to the last epoch that it told of, and of one
+    that runs, up to now."""
+    total = 0.0
+    for start, until in pairwise([*trial.starts, None]):
+        upper = until["time"] if until else float("inf")
+        told = [row["time"] for row in trial.history if start["time"] <= row["time"] < upper]
+        runs = until is None and trial.state == "running"
+        total += (time.time() if runs else max([start["time"], *told])) - start["time"]
+    return total
+
+
 def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
     """As a running study estimates it (`Progress`), from the epochs that are stored."""
     places = max((start["places"] for t in trials for start in t.starts), default=1)
@@ -129,6 +143,7 @@ def _standing(
         evaluations=[result for _, result in trial.evaluations()],
         rung=rung,
         reason=done.get("reason", ""),
+        worker=done.get("worker"),
         checkpoint=str(made[-1].relative_to(trial.train)) if made else None,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from awcl.downstream.telling import Rows, aligned
 from awcl.records import StudyFolder
-from awcl.study import arms
+from awcl.study import arms, usage
 from awcl.study.standing import Standing, standings, summary
 
 
@@ -14,8 +14,9 @@ def render(folder: StudyFolder, details: bool = False) -> str:
 
     Trials that were stopped early stand apart: they had less training, so their test scores are
     not to be compared with the others'. Failed, running and pending ones come last. Where there are
-    several seeds, what they give together follows. details: also how far the study is, why trials
-    were stopped, their rungs and checkpoints, and what of each is evaluated.
+    several seeds, what they give together follows. details: also how far the study is, its machines
+    and their cost, why trials were stopped, their speed, their rungs and checkpoints, and what of
+    each is evaluated.
     """
     definition = folder.definition
     trials = standings(folder)
@@ -23,7 +24,10 @@ def render(folder: StudyFolder, details: bool = False) -> str:
     tasks = sorted({found["name"] for trial in trials for found in trial.evaluations})
     mains = [(task, _main(trials, task)) for task in tasks]
     head = [*arms.heads(columns), "epochs", "proxy"]
-    parts = [summary(folder, trials)] if details else []
+    parts = []
+    if details:
+        lines = [summary(folder, trials), *usage.of_machines(folder)]
+        parts.append("\n".join(_wrapped(line, indent="") for line in lines))
     for outcome, title in TITLES.items():
         rows = sorted((r for r in trials if r.state == outcome), key=lambda r: -r.proxy)
         if rows:
@@ -36,7 +40,7 @@ def render(folder: StudyFolder, details: bool = False) -> str:
             tables = _within_width([head, *cells], scores, named=len(columns))
             parts.append("\n".join([f"{title} ({len(rows)})", *tables]))
             told = details or outcome == "failed"
-            reasons = [_wrapped(f"{r.key}: {r.reason}") for r in rows if told and r.reason]
+            reasons = [_reason(row) for row in rows if told and row.reason]
             parts += ["\n".join(reasons)] * bool(reasons)
     varied = arms.varied(definition)
     if folder.not_run:
@@ -49,6 +53,7 @@ def render(folder: StudyFolder, details: bool = False) -> str:
         head = ["task", *arms.heads(varied), *scores]
         parts.append(f"seeds together, full budget\n{aligned([head, *together])}")
     if details:
+        parts += usage.of_trials(trials)
         parts.append(f"newest checkpoints, under trials/TRIAL/train\n{_whereabouts(trials)}")
     return "\n\n".join(parts)
 
@@ -108,5 +113,15 @@ def _within_width(rows: Rows, columns: Rows, named: int) -> Iterator[str]:
     yield aligned(rows)
 
 
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+def _reason(trial: Standing) -> str:
+    """Why it ended, and where its worker's log is. A path stays whole, however long it is."""
+    lines = [_wrapped(f"{trial.key}: {trial.reason}")]
+    if trial.worker:
+        there = trial.worker
+        lines += [f"    log, on {there['host']}:", f"    {there['log']}"]
+        lines += [f"    while that Ray runs: ray logs actor --id {there['actor']} --err"]
+    return "\n".join(lines)
+
+
+def _wrapped(line: str, indent: str = "  ") -> str:
+    return textwrap.fill(line, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")

@@ -103,6 +103,7 @@ class Recorder(tune.Callback):
         stored.folder.append_start(start)
         self.progress.started(stored.key, time.monotonic())
         self.tracker.trial(stored.folder)
+        self.tracker.machines()
 
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
         if "row" not in result:
@@ -129,12 +130,14 @@ class Recorder(tune.Callback):
         stored = self.trials[trial.config["job"]["key"]]
         epoch = max((row["epoch"] for row in stored.folder.history()), default=0)
         lines = str(trial.get_error()).strip().splitlines()
-        stored.folder.write_done("failed", epoch=epoch, reason=lines[-1][:2000])
+        worker = stored.folder.worker(0)  # its own log ends there, too
+        stored.folder.write_done("failed", epoch=epoch, reason=lines[-1][:2000], worker=worker)
         self._ended(stored)
 
     def _ended(self, stored: Trial) -> None:
         done = stored.folder.done
         self.tracker.trial(stored.folder)
+        self.tracker.machines()
         self.progress.ended(stored.key, done["epoch"], time.monotonic())
         why = done.get("reason") or f"{done['epoch']} epochs"
         self.bar.write(f"trial {stored.key} {done['outcome']}: {why}")

@@ -5,23 +5,27 @@ A job is plain data (JSON), so that no object of this program has to be unpickle
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pandas as pd
 import ray.train
+import torch
 
 from awcl import records, warm
 from awcl.config import RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.downstream.diagnostics import Diagnostics
-from awcl.downstream.evaluation import evaluate, target_domain_seen, write_evaluation
+from awcl.downstream.evaluation import SEEN, evaluate, target_domain_seen, write_evaluation
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import Encoder
 from awcl.files import as_path
+from awcl.pretrain import machine
 from awcl.pretrain.loop import pretrain, pretrain_rows
 from awcl.pretrain.reporter import Save, write_checkpoint
-from awcl.study import packs
+from awcl.study import arriving, packs
 from awcl.study.plan import Evaluation, Plan, Trial
 from awcl.study.starts import weights_folder
 from awcl.taxonomy import Taxonomy
@@ -38,6 +42,7 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
         "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
+        "node_disk": plan.study.resources.node_disk,
         "weights": str(weights_folder(plan.folder.path.parent)),
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "proxy_level": plan.study.proxy_level,
@@ -49,11 +54,13 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
 def evaluation_job(evaluation: Evaluation, plan: Plan) -> Job:
     """All that an evaluation needs."""
     trial = evaluation.trial
+    asked = plan.study.evaluation or plan.study.resources
     return {
         "key": trial.key,
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
         "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
+        "node_disk": asked.node_disk,
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "settings": evaluation.settings.model_dump(mode="json"),
         "checkpoint": str(evaluation.checkpoint),
@@ -68,7 +75,10 @@ def train(job: Job) -> None:
     evaluators = [proxy, Diagnostics(pack, config.data.recipe)]
     asked = job["resources"]
     run = RunConfig(
-        threads=asked["cpus"], loader_workers=asked["loader_workers"], views=asked["views"]
+        device=_device(asked["gpus"]),
+        threads=asked["cpus"],
+        loader_workers=asked["loader_workers"],
+        views=asked["views"],
     )
     reporter = RayReporter(records.TrialFolder(as_path(job["folder"])), run.keep)
     pretrain(config, pack, taxonomy, reporter, evaluators, run, as_path(job["weights"]))
@@ -120,32 +130,54 @@ class RayReporter:
             write_checkpoint(self.trial.train, records.checkpoint_name(epochs, steps), save)
 
 
-def evaluate_job(job: Job, cpus: int) -> None:
-    """Evaluates a checkpoint and writes the result once."""
-    import torch
+def _device(gpus: float) -> Literal["cpu", "cuda"]:
+    """Where a process that asked for so many cards works: a study that asks for a card has one, or
+    says so. Of a card that it shares it takes no more memory than its share.
+    """
+    if not gpus:
+        return "cpu"
+    card = machine.device("cuda", rank=machine.place()[0])
+    if gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(gpus, card)
+    return "cuda"
 
+
+def evaluate_job(job: Job, cpus: int, gpus: float) -> None:
+    """Evaluates a checkpoint and writes the result once."""
     torch.set_num_threads(cpus)
+    device = _device(gpus)
     config, pack, taxonomy = _open(job)
     checkpoint = as_path(job["checkpoint"])
     with records.opened(checkpoint) as local:
-        encoder = Encoder.load(local / records.ENCODER)
-    if torch.cuda.is_available():
-        encoder.cuda()
+        encoder = Encoder.load(local / records.ENCODER).to(device)
     settings = tasks.settings(job["settings"])
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
     result["epoch"] = records.checkpoint_epoch(checkpoint)
+    result["metrics"] |= _seen(config, pack, predictions, result["metrics"])
+    write_evaluation(as_path(job["folder"]), result, predictions, figures)
+
+
+def _seen(
+    config: TrialConfig, pack: FramePack, predictions: pd.DataFrame, metrics: Mapping[str, float]
+) -> dict[str, float]:
+    """Whether pre-training saw the domain of the test frames, for the metrics of an evaluation.
+
+    Nothing where crossings have said it of theirs, since their predictions are of home, too; nor
+    where the trial started from an encoder that may have seen what the trial has not.
+    """
+    if any(name.endswith(f"/{SEEN}") for name in metrics):
+        return {}
     rows = pretrain_rows(pack, config) if config.pretrain.epochs else []
     seen = target_domain_seen(pack, rows, predictions)
-    if seen or warm.saw_no_frames(config.model.init):  # else what it started from may have seen it
-        result["metrics"]["target_domain_seen"] = float(seen)
-    write_evaluation(as_path(job["folder"]), result, predictions, figures)
+    return {SEEN: float(seen)} if seen or warm.saw_no_frames(config.model.init) else {}
 
 
 def _open(job: Job) -> tuple[TrialConfig, FramePack, Taxonomy]:
     config = TrialConfig.model_validate(job["config"])
-    pack = FramePack(packs.fetched(Path(job["pack"]), job["shared_pack"]))
-    return config, pack, Taxonomy.load(job["taxonomy"])
+    with arriving.telling() as tell:
+        folder = packs.fetched(Path(job["pack"]), job["shared_pack"], job["node_disk"], tell)
+    return config, FramePack(folder), Taxonomy.load(job["taxonomy"])
 
 
 def _absolute(taxonomy: str) -> str:

@@ -85,6 +85,13 @@ class Tracker:
             del self._owed[key]
 
     @_warns
+    def machines(self) -> None:
+        """What storage holds of the machines of a study that runs, and MLflow does not yet."""
+        if time.monotonic() >= self._again:
+            self._open()
+            self._runs.write(of_study(self.study, running=True))
+
+    @_warns
     def report(self) -> None:
         """The study's report, where storage has a newer one than MLflow."""
         if time.monotonic() >= self._again:

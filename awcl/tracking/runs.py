@@ -11,7 +11,7 @@ from awcl import hashing
 from awcl.files import AnyPath, local_copy
 from awcl.records import StudyFolder
 from awcl.tracking.client import connect, sqlite_file
-from awcl.tracking.projection import STUDY, Points, Run
+from awcl.tracking.projection import STEPS, STUDY, Points, Run
 
 BATCH = 800  # MLflow takes 1000 metrics, parameters and tags together in one call
 EVALUATIONS = "awcl.evaluations"  # the tag that names those that are there as a whole
@@ -27,7 +27,7 @@ class Held:
     end: int | None
     params: dict[str, str]
     tags: dict[str, str]
-    epoch: int
+    step: int
 
 
 class Runs:
@@ -54,7 +54,7 @@ class Runs:
         tags = {**wanted.tags, "awcl.key": wanted.key, "awcl.id": self._study_id}
         if wanted.key != STUDY:
             tags["mlflow.parentRunId"] = self._held[STUDY].id
-        points = [row for row in wanted.epochs if row.epoch > held.epoch]
+        points = [row for row in wanted.rows if row.step > held.step]
         there = held.tags.get(EVALUATIONS, "").split()
         for folder, scores in wanted.evaluations:
             if folder.name not in there:
@@ -73,7 +73,7 @@ class Runs:
             wanted.end or held.end,
             {**held.params, **wanted.params},
             tags,
-            max([held.epoch, *(row.epoch for row in wanted.epochs)]),
+            max([held.step, *(row.step for row in wanted.rows)]),
         )
         return held.id
 
@@ -115,10 +115,10 @@ class Runs:
         new_params = [Param(k, v) for k, v in params.items() if k not in held.params]
         new_tags = [RunTag(k, v) for k, v in tags.items() if held.tags.get(k) != v]
         metrics = [
-            Metric(_name(name), row.values[name], row.millis, row.epoch)
+            Metric(_name(name), row.values[name], row.millis, row.step)
             for row in points
-            # `epoch` says which rows are there, so it is the last of its row
-            for name in sorted(row.values, key=lambda name: name == "epoch")
+            # this one says which rows are there, so it is the last of its row
+            for name in sorted(row.values, key=lambda name: name in STEPS)
         ]
         *whole, last = [metrics[at : at + BATCH] for at in range(0, len(metrics) or 1, BATCH)]
         for batch in whole:
@@ -139,8 +139,9 @@ class Runs:
 
 def _held(run: Any) -> Held:
     data, info = run.data, run.info
-    epoch = int(data.metrics.get("epoch", -1))  # an untrained trial has a row of epoch 0
-    return Held(info.run_id, info.status, info.end_time, data.params, data.tags, epoch)
+    steps = [int(data.metrics[name]) for name in STEPS if name in data.metrics]
+    newest = max(steps, default=-1)  # an untrained trial has a row of epoch 0
+    return Held(info.run_id, info.status, info.end_time, data.params, data.tags, newest)
 
 
 def _experiment(client: Any, uri: str, study: StudyFolder, name: str) -> str:

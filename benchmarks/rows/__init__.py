@@ -22,8 +22,10 @@ FILES = {
     "workers": Plan(60),
     "probes": Plan(90),
     "packing": Plan(60),
+    "staging": Plan(30),
     "trials": Plan(200),
-    "trials_two": Plan(420, long=True),
+    "trials_two": Plan(480, long=True),
+    "early_stopping": Plan(1800, long=True),
     "quickstart": Plan(10),
 }
 """In the order in which they run and stand in the table."""

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import results
 from benchmarks.harness import Missing, Row, Run
 
 NAME = "quickstart"
-FIGURE = Path(__file__).parents[1] / "quickstart.png"
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -20,7 +20,7 @@ def measure(run: Run) -> Iterator[Row]:
     for one in runs:
         seconds.update(one["seconds"])
     total = sum(seconds.values())
-    draw(seconds, run.folder / FIGURE.name if run.smoke else FIGURE)
+    draw(seconds, (run.folder if run.smoke else results.HERE) / results.FIGURE)
     told = ", ".join(f"{name} {value / total:.0%}" for name, value in seconds.most_common(4))
     yield Row(
         "the whole quickstart", f"{total / 60:.1f} min: {told}", f"{len(runs)} run(s) of it",

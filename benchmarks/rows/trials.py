@@ -12,26 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, median
 
-from benchmarks import material
-from benchmarks.harness import Missing, Row, Run
+from awcl.records import StudyFolder, TrialFolder
+from benchmarks import material, studies
+from benchmarks.harness import Row, Run
 
 TRIALS, EMPTY = 6, 3
-RECIPE = '''"""Short trials, for the benchmark of what a trial costs beside its training."""
-
-from awcl.config import TrialConfig, with_values
-from awcl.study.space import Resources, Study
-
-BASE = {base!r}
-
-
-def study() -> Study:
-    return Study(
-        name="{name}",
-        base=with_values(TrialConfig(), BASE, "benchmarks"),
-        seeds={seeds!r},
-        resources=Resources(**{resources!r}),
-    )
-'''
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -39,78 +24,88 @@ def measure(run: Run) -> Iterator[Row]:
     from awcl.study.stages import Stages
 
     with ray_session(Stages()):
-        alone = empty_trials(run.size(EMPTY, 1), run.folder / "tune")
-        folder = study(run, "bench-trials", run.size(TRIALS, 1), places=1)
-    spans = times(folder)
+        yield overhead(run, study(run, places=1), places=1)
+
+
+def overhead(run: Run, stored: StudyFolder, places: int) -> Row:
+    """What each of a study's trials cost beside its epochs, so many at a time; Ray is there."""
+    alone = empty_trials(run.size(EMPTY, 1) * places, run.folder / "tune", places)
+    spans = times(stored, places)
     parts = {name: mean(span[name] for span in spans) for name in spans[0]}
-    overhead = [sum(span.values()) - span["epochs"] for span in spans]
-    mid = median(overhead)
-    ratio = tuple(value / median(alone) for value in (mid, min(overhead), max(overhead)))
+    found = [sum(span.values()) - span["epochs"] for span in spans]
+    mid = median(found)
+    ratio = tuple(value / median(alone) for value in (mid, min(found), max(found)))
     told = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items())
-    yield Row(
-        "overhead a trial, one at a time", f"{mid:.1f} s (of a trial: {told})",
-        f"{median(alone):.1f} s, an empty trial of Train in Tune, the limit", ratio, "<= 15 s",
-        mid <= 15, why="see LOG.md", details=parts,
+    return Row(
+        f"overhead a trial, {HOW[places]}", f"{mid:.1f} s (of a trial: {told})",
+        f"{median(alone):.1f} s, an empty trial of Train in Tune, the limit", ratio,
+        "<= 15 s" if places == 1 else "", mid <= 15 if places == 1 else None, why="see LOG.md",
+        details=parts,
     )  # fmt: skip
 
 
-def study(run: Run, name: str, trials: int, places: int) -> Path:
-    """Runs a study of so many equal trials, all but for their seed; its folder."""
-    from awcl.__main__ import main
+HOW = {1: "one at a time", 2: "two at a time on a core each"}
 
-    images = run.folder / "images"
-    paths = material.files(images, run.size(400, 40)) if not images.is_dir() else None
+
+def study(run: Run, places: int) -> StudyFolder:
+    """Runs a study of trials that are equal but for their seed, so many at a time."""
     table = run.folder / "frames.parquet"
-    if paths:
-        material.table(paths).write(table)
-    base = {
-        "model.backbone": "resnet10t" if not run.smoke else "test_resnet",
-        "data.size": run.size(64, 32),
-        "pretrain.batch": run.size(16, 8),
-        "pretrain.epochs": run.size(4, 1),
+    if not table.is_file():
+        material.table(material.files(run.folder / "images", run.size(400, 40))).write(table)
+    fields = {
+        "name": f"bench-trials-{places}",
+        "base": {
+            "model": {"backbone": "test_resnet" if run.smoke else "resnet10t"},
+            "data": {"size": run.size(64, 32)},
+            "pretrain": {"batch": run.size(16, 8), "epochs": run.size(4, 1)},
+        },
+        "seeds": list(range(run.size(TRIALS, 2))),
+        "resources": {"cpus": 2 // places, "concurrent": places},
     }
-    cores = 2 // places
-    recipe = run.folder / f"{name}.py"
-    resources = {"cpus": cores, "concurrent": places}
-    recipe.write_text(
-        RECIPE.format(base=base, name=name, seeds=list(range(trials)), resources=resources)
-    )
-    storage = run.folder / "results"
-    command = ["study", "run", str(recipe), "--frames", str(table), "--storage", str(storage)]
-    try:
-        main(command)
-    except SystemExit as ended:
-        if ended.code:
-            raise Missing(f"the study of the benchmark failed, exit code {ended.code}") from ended
-    return storage / name
+    return studies.run(run.folder, fields, run.folder / "results", "--frames", str(table))
 
 
-def times(folder: Path) -> list[dict[str, float]]:
-    """Of each trial but the last, where the seconds between its start and the next one's went."""
-    from awcl.records import StudyFolder
+def times(stored: StudyFolder, places: int = 1) -> list[dict[str, float]]:
+    """Where the seconds went between a trial's start and that of the one which took its place.
 
-    trials = sorted(StudyFolder(folder).trials(), key=lambda trial: trial.starts()[0]["time"])
-    starts = [trial.starts()[0]["time"] for trial in trials]
-    # Of the last trial the end is known by its mark alone.
-    ends = [*starts[1:], (trials[-1].path / "DONE.json").stat().st_mtime]
+    Of all trials but the last of each place, of which none knows what would have come next; of all
+    where there are no others. A place that is free is taken by the next trial to start.
+    """
+    ended = sorted((_end(trial), trial.key, trial) for trial in stored.trials())
+    starts = sorted(_start(trial) for _, _, trial in ended)
     spans = []
-    for trial, start, end in zip(trials, starts, ends, strict=True):
-        rows, done = trial.history(), (trial.path / "DONE.json").stat().st_mtime
+    for number, (done, _, trial) in enumerate(ended):
+        further = starts[number + places :]
+        rows = trial.history()
         epochs = sum(row["seconds"] for row in rows)
         begun = rows[0]["time"] - rows[0]["seconds"]
         spans.append(
             {
-                "to the first step": begun - start,
+                "to the first step": begun - _start(trial),
                 "epochs": epochs,
                 "proxy and checkpoints": rows[-1]["time"] - begun - epochs,
                 "from the last epoch to its mark": done - rows[-1]["time"],
-                "to the next trial": end - done,
+                "to the next trial": further[0] - done if further else 0,
             }
         )
-    return spans[:-1] or spans
+    return spans[:-places] or spans
 
 
-def empty_trials(count: int, storage: Path) -> list[float]:
+def lasted(stored: StudyFolder) -> float:
+    """Seconds from the first trial's start to the last one's end."""
+    trials = list(stored.trials())
+    return max(map(_end, trials)) - min(map(_start, trials))
+
+
+def _start(trial: TrialFolder) -> float:
+    return trial.starts()[0]["time"]
+
+
+def _end(trial: TrialFolder) -> float:
+    return (trial.path / "DONE.json").stat().st_mtime
+
+
+def empty_trials(count: int, storage: Path, places: int = 1) -> list[float]:
     """Seconds of each of so many trials of Tune that run Train with nothing to do."""
     from ray import tune
 
@@ -119,7 +114,7 @@ def empty_trials(count: int, storage: Path) -> list[float]:
     results = tune.Tuner(
         tune.with_resources(_empty_driver, drivers_ask_for()),
         param_space={"storage": str(storage)},
-        tune_config=tune.TuneConfig(num_samples=count, max_concurrent_trials=1),
+        tune_config=tune.TuneConfig(num_samples=count, max_concurrent_trials=places),
         run_config=tune.RunConfig(name="empty", storage_path=str(storage), verbose=0),
     ).fit()
     found = [result.metrics["time_total_s"] for result in results]

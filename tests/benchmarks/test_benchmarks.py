@@ -14,6 +14,7 @@ import torch
 
 from awcl.files import append_line
 from awcl.pretrain.loss import group_loss
+from awcl.records import StudyFolder
 from benchmarks import harness, material, published, results, rows
 from benchmarks.harness import Missing, Row, Run
 from benchmarks.rows import loss, quickstart, trials, views
@@ -114,6 +115,17 @@ def test_rows_are_added_to_those_that_are_there_and_replace_their_own(table):
     assert json.loads((table.parent / "results.json").read_text())["files"]["views"]["rows"]
 
 
+def test_the_table_tells_what_its_short_rows_took_and_shows_the_quickstart(table):
+    results.add("views", [Row("views", "1 v/s")], 60, 0)
+    results.add("epoch", [Row("epoch", "1 v/s")], 90, 0)
+    results.add("trials_two", [Row("trials", "1 s")], 400, 0)
+    assert "took 2.5 minutes in all" in table.read_text()
+    assert "quickstart.png" not in table.read_text()
+    (table.parent / "quickstart.png").touch()
+    results.add("views", [Row("views", "1 v/s")], 60, 0)
+    assert "](quickstart.png)" in table.read_text()
+
+
 def test_what_was_measured_on_a_busy_machine_is_called_preliminary(table):
     results.add("views", [Row("views", "1 v/s")], 1, busy=0.5)
     results.add("startup", [Row("start", "1 s")], 1, busy=0)
@@ -173,7 +185,9 @@ def test_rows_that_do_not_exist_are_refused():
 # --- the rows, at tiny sizes ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["views", "epoch", "loss", "loss_memory", "probes", "packing"])
+@pytest.mark.parametrize(
+    "name", ["views", "epoch", "loss", "loss_memory", "probes", "packing", "staging"]
+)
 def test_its_rows_still_run(name, tmp_path):
     found = list(rows.load(name).measure(Run(tmp_path, smoke=True)))
     assert found
@@ -193,19 +207,23 @@ def test_quickstarts_stages_are_summed_over_its_runs_and_drawn(tmp_path):
     assert (tmp_path / "quickstart.png").stat().st_size > 1000
 
 
+def short_trial(study: Path, number: int, start: float) -> None:
+    """Two epochs of 3 s, after 6 s; marked 14 s after its start."""
+    folder = study / "trials" / f"{number:012d}"
+    folder.mkdir(parents=True)
+    for name in ("TRIAL.json", "DONE.json"):
+        about = {"key": folder.name, "config": {}, "outcome": "finished", "epoch": 2}
+        (folder / name).write_text(json.dumps(about))
+    append_line(folder / "starts.jsonl", {"time": start, "launch": "l", "places": 1})
+    for epoch, time in ((1, start + 9), (2, start + 13)):
+        append_line(folder / "history.jsonl", {"epoch": epoch, "time": time, "seconds": 3.0})
+    os.utime(folder / "DONE.json", (start + 14, start + 14))
+
+
 def test_the_parts_of_a_trial_add_up_to_the_time_until_the_next(tmp_path):
     for number, start in enumerate((1000.0, 1020.0)):
-        folder = tmp_path / "trials" / f"{number:012d}"
-        folder.mkdir(parents=True)
-        for name in ("TRIAL.json", "DONE.json"):
-            about = {"key": folder.name, "config": {}, "outcome": "finished", "epoch": 2}
-            (folder / name).write_text(json.dumps(about))
-        append_line(folder / "starts.jsonl", {"time": start, "launch": "l", "places": 1})
-        for epoch, time in ((1, start + 9), (2, start + 13)):
-            row = {"epoch": epoch, "time": time, "seconds": 3.0}
-            append_line(folder / "history.jsonl", row)
-        os.utime(folder / "DONE.json", (start + 14, start + 14))
-    (first,) = trials.times(tmp_path)
+        short_trial(tmp_path, number, start)
+    (first,) = trials.times(StudyFolder(tmp_path))
     assert first == {
         "to the first step": 6,
         "epochs": 6,
@@ -213,12 +231,32 @@ def test_the_parts_of_a_trial_add_up_to_the_time_until_the_next(tmp_path):
         "from the last epoch to its mark": 1,
         "to the next trial": 6,
     }
+    assert trials.lasted(StudyFolder(tmp_path)) == 34
+
+
+def test_two_at_a_time_a_place_that_is_free_is_taken_by_the_next_to_start(tmp_path):
+    for number, start in enumerate((1000.0, 1003.0, 1019.0, 1018.0)):
+        short_trial(tmp_path, number, start)
+    waits = [span["to the next trial"] for span in trials.times(StudyFolder(tmp_path), places=2)]
+    assert waits == [4, 2]  # of those that ended at 1014 and 1017
 
 
 def test_a_study_that_fails_is_told_and_not_measured(tmp_path, monkeypatch):
     monkeypatch.setattr("awcl.__main__.main", lambda command: sys.exit(3))
     with pytest.raises(Missing, match="the study of the benchmark failed, exit code 3"):
-        trials.study(Run(tmp_path, smoke=True), "bench", trials=1, places=1)
+        trials.study(Run(tmp_path, smoke=True), places=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["trials_two", "early_stopping"])
+def test_rows_that_run_studies_still_run(name, tmp_path):
+    """In a Ray of their own, which is gone afterwards. `trials` is in `trials_two`."""
+    done = benchmarks("--smoke", "--only", name, "--storage", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not run" not in done.stdout
+    expected = {"trials_two": 2, "early_stopping": 4}
+    told = [line for line in done.stdout.splitlines() if line.startswith("  ") and " | " in line]
+    assert len(told) == expected[name]
 
 
 # --- peers do the same work ----------------------------------------------------------------------

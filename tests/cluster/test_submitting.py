@@ -173,6 +173,7 @@ def test_trials_count_on_machines_that_come_when_work_waits(monkeypatch, limits,
 
     monkeypatch.setenv("AWCL_CLUSTER_LIMITS", limits)
     monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"TRAIN_DRIVER": 1000.0})
+    monkeypatch.setattr(cluster.ray, "nodes", list)
     asked = Resources(gpus=1, cpus=4)
     if fit is None:
         with pytest.raises(InputError, match="the cluster has 0"):

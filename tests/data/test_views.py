@@ -50,6 +50,34 @@ def test_a_view_is_the_same_after_any_other_draws_and_in_any_order(recipe, seed,
         assert np.array_equal(first[frame, epoch, number], again)
 
 
+def mixed(size: int) -> list:
+    """Grey steps before, between and after others, twice, and one that asks for pixels."""
+    return [
+        A.RandomGamma(p=0.7),
+        A.CenterCrop(30, 30),
+        A.ColorJitter(saturation=0, hue=0),
+        A.OneOf([A.HorizontalFlip(p=1), A.VerticalFlip(p=1)], p=0.5),
+        A.ColorJitter(brightness=(0.2, 3), contrast=(0.2, 3), p=0.8),
+        A.Equalize(p=0.5),
+        A.RandomGamma((20, 300), p=0.7),
+    ]
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, "mixed"])
+def test_a_view_is_what_albumentations_own_pipeline_makes_to_the_bit(recipe, monkeypatch):
+    """Equal keys promise equal encoders, so a view may not change with how it is made."""
+    monkeypatch.setitem(RECIPES, "mixed", mixed)
+    views, whole = Views(recipe, SIZE, seed=5), Views(recipe, SIZE, seed=5)
+    ramp = np.arange(256, dtype=np.uint8).repeat(8).reshape(32, 64)
+    images = [IMAGE, ramp, textured(1, (32, 32)), np.zeros((40, 40), np.uint8), IMAGE[3:-2, 5:]]
+    for frame in range(1000):
+        image = images[frame % len(images)]
+        whole.reseed(frame, 2, frame % 3)
+        wanted = whole.pipeline(image=image)["image"]
+        assert np.array_equal(views.of(frame, 2).view(image, frame % 3), wanted), frame
+        assert views.python.random() == whole.python.random(), "as much is drawn"
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_view_differs_when_seed_epoch_frame_or_number_does(recipe):
     keys = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (1, 0, 1, 0)]

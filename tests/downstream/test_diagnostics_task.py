@@ -36,6 +36,7 @@ def test_each_value_comes_once_with_its_interval_or_what_chance_gives(judged):
 
 def test_predictions_are_a_row_a_test_frame_from_which_the_values_can_be_had(judged, tiny_pack):
     task, yielded = judged
+    assert not task.figures
     found, p = dict(yielded), task.predictions
     test = tiny_pack.frames[tiny_pack.frames["split"] == "test"]
     assert sorted(p["frame_id"]) == sorted(test["frame_id"])
@@ -130,6 +131,17 @@ def test_of_very_many_frames_some_are_drawn_by_their_names(
     dict(task.run(tiny_encoder))
     assert len(task.predictions) == 7 == len(task.taught)
     assert list(build(tiny_pack, taxonomy).test) == list(task.test)
+
+
+def test_a_map_is_drawn_in_quick_form_where_it_is_asked_for(tiny_pack, taxonomy, tiny_encoder):
+    """And where it is not, the settings say nothing of it: what is stored is not judged anew."""
+    plain = tasks.settings("diagnostics").model_dump(mode="json")
+    assert "map_frames" not in plain and plain["quick"]
+    task = build(tiny_pack, taxonomy, map_frames=6)
+    dict(task.run(tiny_encoder))
+    assert task.figures["map"].get_suptitle().startswith("6 test frames by their features (t-SNE)")
+    asked = tasks.settings({"task": "diagnostics", "map_frames": 6}).model_dump(mode="json")
+    assert asked == {**plain, "map_frames": 6} and tasks.settings(asked).map_frames == 6
 
 
 def test_the_full_suite_draws_a_map_in_three_panels(tiny_pack, taxonomy, tiny_encoder):

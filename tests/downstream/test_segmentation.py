@@ -254,6 +254,28 @@ def test_hc18_is_transfer_alone(pack, taxonomy, tiny_encoder):
     assert set(task.predictions["frame_id"]) == side(pack, "test")
 
 
+@pytest.mark.parametrize(
+    ("trained", "seen"),
+    [
+        ({"where": {"machine": ["A"], "trimester": ["second"]}}, (0.0, 0.0)),
+        ({"where": {"machine": ["C"]}}, (0.0, 1.0)),
+        ({}, (1.0, 1.0)),
+        ({"elsewhere": True}, (0.0, 0.0)),
+    ],
+)
+@pytest.mark.usefixtures("brief_training")
+def test_each_crossing_says_whether_pre_training_saw_the_domain_away(
+    pack, taxonomy, tiny_encoder, crossed, trained, seen
+):
+    pack.frames["machine"] = pack.frames["machine"].replace("B", "A")  # in train there is no B
+    settings = {"task": "cross_segmentation", "pretrained": {"anatomy": {}, **trained}}
+    task = tasks.build(tasks.settings(settings), pack, taxonomy)
+    flags = {n: v for n, v in task.run(tiny_encoder) if n.endswith("target_domain_seen")}
+    names = ("first_trimester/target_domain_seen", "machine_C/target_domain_seen")
+    assert flags == dict(zip(names, seen, strict=True))
+    assert not any("seen" in name for name in crossed[0]["metrics"]), "nobody said what it saw"
+
+
 def test_an_away_side_without_masks_in_a_split_is_left_out_with_the_reason(pack, taxonomy):
     frames = pack.frames
     frames.loc[(frames["machine"] == "C") & (frames["split"] == "test"), "mask_row"] = -1

@@ -2,8 +2,12 @@
 
 import shutil
 
+import pytest
+
+from awcl.config import flat
+from awcl.report import arms as of_arms
 from awcl.report import reading
-from awcl.report.arms import arms, comparable, nearest
+from awcl.report.arms import absent, arms, comparable, nearest
 
 ARMS = {
     "simclr": {"pretrain.positives": "self"},
@@ -164,14 +168,46 @@ def test_simclr_is_known_by_its_name_or_by_its_positives(making):
     made.add(pretrain__positives="self")
     made.add()
     assert [arm.is_simclr for arm in found(made)[0]] == [True, False]
-    assert [arm.pairs_by_anatomy for arm in found(made)[0]] == [False, True]
 
 
-def test_supervised_neither_is_simclr_nor_pairs_by_anatomy(making):
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("anatomy", {}),
+        ("anatomy", {"pretrain__positives": "hierarchical"}),
+        ("anatomy", {"pretrain__method": "moco"}),
+        ("contrastive", {"anatomy__ratio": 0}),
+        ("contrastive", {"pretrain__positives": "self"}),
+        ("contrastive", {"pretrain__positives": "patient"}),
+        ("contrastive", {"pretrain__method": "moco", "pretrain__positives": "self"}),
+        ("contrastive", {"pretrain__method": "uscl"}),
+        ("supervised", {"pretrain__method": "supervised"}),
+        ("imagenet", {"pretrain__epochs": 0, "model__init": "imagenet:0123456789ab"}),
+        ("anatomy", {"model__init": "imagenet:0123456789ab"}),
+        ("", {"pretrain__epochs": 0}),
+        ("", {"pretrain__method": "supcon"}),
+    ],
+)
+def test_what_an_arm_is_in_the_papers_comparison_its_configuration_says(making, kind, values):
     made = making()
-    made.add(pretrain__method="supervised")
+    made.add(**values)
     [arm] = found(made)[0]
-    assert not arm.is_simclr and not arm.pairs_by_anatomy
+    assert arm.kind == kind
+    assert arm.is_simclr == (values in ({"anatomy__ratio": 0}, {"pretrain__positives": "self"}))
+
+
+def test_an_arm_that_was_not_run_is_known_by_its_configuration_too(making):
+    """A filter among its values, of which only the text is stored, does not stand in the way."""
+    reason = {"reason": "weights not at hand"}
+    made = making(
+        axes={"model.init": ["random", "imagenet"], "pretrain.epochs": [0, 3],
+              "data.pretrain_where": [{}, {"machine": ["A"]}]},
+        not_run=[{"model.init": "imagenet", "pretrain.epochs": "0",
+                  "data.pretrain_where": "{'machine': ['A']}", **reason}],
+    )  # fmt: skip
+    [arm] = absent(reading.read(made.folder))
+    assert arm.kind == "imagenet" and arm.not_run == "not run: weights not at hand"
+    assert not arm.trials
 
 
 def test_the_nearest_simclr_is_that_of_the_same_temperature(making):
@@ -185,6 +221,19 @@ def test_the_nearest_simclr_is_that_of_the_same_temperature(making):
     for arm in every:
         of = nearest(arm, simclr)
         assert of.config.pretrain.temperature == arm.config.pretrain.temperature
+
+
+def test_the_configuration_of_an_arm_is_taken_apart_once_however_many_there_are(
+    making, monkeypatch
+):
+    made = making(axes={"pretrain.temperature": [0.1, 0.2, 0.3, 0.4]})
+    for temperature in (0.1, 0.2, 0.3, 0.4):
+        made.add(pretrain__temperature=temperature)
+    every, asked = found(made)[0], []
+    monkeypatch.setattr(of_arms, "flat", lambda config: asked.append(config) or flat(config))
+    for arm in every:
+        nearest(arm, [other for other in every if other is not arm])
+    assert len(asked) == len(every) == 4
 
 
 def test_the_nearest_of_other_methods_is_that_with_the_fewest_other_fields(making):

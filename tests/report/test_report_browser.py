@@ -2,7 +2,9 @@
 
 import browser
 import pytest
+from made_study import predictions
 
+from awcl.files import read_json, write_json
 from awcl.report.writing import write
 
 pytestmark = [
@@ -67,6 +69,32 @@ def test_a_phone_never_scrolls_sideways_and_the_scheme_is_followed(report, tmp_p
     assert wide == 390 and complaints == []
     brightness = [sum(map(int, of[of.index("(") + 1 : -1].split(",")[:3])) for of in (ground, ink)]
     assert (brightness[0] > brightness[1]) == (scheme == "light")
+
+
+REASONS = "#table-not_compared tbody td:nth-child(2)"
+BOXES = (
+    f"[...document.querySelectorAll('.xtitle, .ytitle, {REASONS}')]"
+    ".map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right])"
+)
+
+
+def test_a_phone_shows_the_names_of_axes_and_why_something_is_not_compared(making, tmp_path):
+    made = making(axes={"anatomy.ratio": [0, 1]})
+    for ratio in (0, 1):
+        table = predictions(0.3 + ratio / 2, 0)
+        for share in ("0.05", "1"):
+            table[f"transfer/{share}/0/ridge"] = table["ridge"]
+        trial = made.add(table=table.drop(columns="ridge"), anatomy__ratio=ratio)
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
+    made.add(outcome="stopped", reason="val/proxy 0.130, the cut is 0.333", pretrain__lr=0.5)
+
+    async def steps(page):
+        assert await page.until(DRAW_ALL)
+        return await page.value(BOXES)
+
+    boxes = browser.visit(write(made.folder), tmp_path / "browser", steps, width=390)
+    assert len(boxes) > 3 and all(0 <= left < right <= 390 for left, right in boxes)
 
 
 def test_the_browser_test_hears_complaints_and_requests(report, tmp_path):

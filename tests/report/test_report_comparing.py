@@ -56,7 +56,7 @@ def test_an_arm_is_the_mean_of_its_seeds_and_of_their_resamples(ratios):
 
 def test_a_difference_is_paired_by_patient_and_by_seed(ratios):
     [each] = found(ratios)[0].values()
-    of = next(c for c in comparing.against_simclr(each) if c.arm.name == "ratio 1, fine")
+    of = next(c for c in comparing.differences(each).to_simclr if c.arm.name == "ratio 1, fine")
     assert of.reference.is_simclr
     pairs = [(predictions(0.95, seed), predictions(0.3, seed)) for seed in (0, 1)]
     slow = [slow_macro_f1(ours) - slow_macro_f1(theirs) for ours, theirs in pairs]
@@ -80,30 +80,55 @@ def test_a_difference_is_paired_by_patient_and_by_seed(ratios):
 
 def test_every_other_arm_is_compared_with_simclr(ratios):
     [each] = found(ratios)[0].values()
-    names = [of.arm.name for of in comparing.against_simclr(each)]
+    names = [of.arm.name for of in comparing.differences(each).to_simclr]
     assert names == [of.arm.name for of in each if not of.arm.is_simclr] and len(names) == 4
 
 
 def test_the_rival_of_the_best_is_the_second_and_of_all_others_the_best(ratios):
     [each] = found(ratios)[0].values()
     best, second, *_ = comparing.ranking(each)
-    rivals = {of.arm.name: of.reference.name for of in comparing.against_rival(each)}
+    rivals = {of.arm.name: of.reference.name for of in comparing.differences(each).to_rival}
     assert rivals.pop(best.arm.name) == second.arm.name
     assert set(rivals.values()) == {best.arm.name} and len(rivals) == 4
 
 
 def test_a_pair_that_is_compared_both_ways_counts_once(ratios):
     [each] = found(ratios)[0].values()
-    every = comparing.against_rival(each)
+    every = comparing.differences(each).to_rival
     best, second, *_ = comparing.ranking(each)
-    p = {frozenset((of.arm.name, of.reference.name)): of.p for of in every}
-    assert len(p) == 4
-    slow = slow_holm(list(p.values()))
-    for of in every:
-        place = list(p).index(frozenset((of.arm.name, of.reference.name)))
-        assert of.p_holm == pytest.approx(slow[place])
     one, other = (next(of for of in every if of.arm.name == e.arm.name) for e in (best, second))
     assert one.value == pytest.approx(-other.value) and one.p_holm == other.p_holm
+
+
+@pytest.mark.parametrize("study", ["ratios", "paper"])
+def test_a_pair_has_one_p_wherever_it_is_told_of_all_pairs_of_its_score(study, request):
+    for each in found(request.getfixturevalue(study))[0].values():
+        of_score = comparing.differences(each)
+        every = [*of_score.to_simclr, *of_score.to_rival, *of_score.claim]
+        p = {frozenset((of.arm.name, of.reference.name)): of.p for of in every}
+        assert len(p) == of_score.pairs < len(every)
+        slow = dict(zip(p, slow_holm(list(p.values())), strict=True))
+        for of in every:
+            assert of.p_holm == pytest.approx(slow[frozenset((of.arm.name, of.reference.name))])
+
+
+def test_the_claim_is_the_best_by_anatomy_against_the_best_of_each_rival_that_is_there(paper):
+    for each in found(paper)[0].values():
+        claim = comparing.differences(each).claim
+        assert {of.arm.name for of in claim} == {"fine"}
+        assert [of.reference.name for of in claim] == ["queue", "labels"], "no ImageNet"
+        value = {of.arm.name: of.value for of in each}
+        assert claim[0].value == pytest.approx(value["fine"] - value["queue"])
+
+
+def test_without_anatomy_or_without_rivals_there_is_no_claim(making):
+    for name in ("anatomy", "self"):
+        made = making(axes={"pretrain.temperature": [0.1, 0.5]})
+        for temperature in (0.1, 0.5):
+            made.add(right=0.5, pretrain__temperature=temperature, pretrain__positives=name)
+        [each] = found(made)[0].values()
+        assert not comparing.differences(each).claim
+        made.folder.path.rename(made.folder.path.with_name(f"was-{name}"))
 
 
 def slow_holm(p: list[float]) -> list[float]:
@@ -122,6 +147,13 @@ def test_so_many_patients_are_needed_and_no_fewer(number):
     assert number * comparing.p_value(surely, units) < comparing.ALPHA
     fewer = number * comparing.p_value(surely, units - 1)
     assert fewer >= comparing.ALPHA or units == scores.FEWEST
+
+
+def test_of_too_many_pairs_none_can_be_clear_whatever_the_patients():
+    surely = comparing.p_value(np.ones(scores.RESAMPLES), 10**6)
+    most = next(n for n in range(1, 1000) if (n + 1) * surely >= comparing.ALPHA)
+    assert comparing.patients_needed(most) is not None
+    assert comparing.patients_needed(most + 1) is None
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7])
@@ -147,7 +179,7 @@ def test_few_patients_never_give_a_small_p():
 @pytest.fixture
 def clear(ratios) -> Comparison:
     [each] = found(ratios)[0].values()
-    made = next(c for c in comparing.against_simclr(each) if c.arm.name == "ratio 1, fine")
+    made = next(c for c in comparing.differences(each).to_simclr if c.arm.name == "ratio 1, fine")
     return replace(
         made, value=0.1, low=0.05, high=0.15, each={0: 0.1, 1: 0.1}, p_holm=0.01, units=30
     )
@@ -198,13 +230,6 @@ def test_an_arm_that_was_judged_on_other_frames_is_told_and_left_out(making):
     [each] = estimates.values()
     assert [of.arm.values["anatomy.ratio"] for of in each] == [0, 0.5]
     assert left_out == ["planes: macro-F1, ridge probe: ratio 1 was judged on other frames"]
-
-
-def test_the_best_by_anatomy_meets_the_best_without(ratios):
-    [each] = found(ratios)[0].values()
-    of = comparing.anatomy_against_rest(each)
-    assert of.arm.name == "ratio 1, fine" and of.reference.is_simclr
-    assert of.p_holm >= of.p
 
 
 def test_by_domain_is_the_score_on_the_frames_there(ratios):

@@ -2,13 +2,14 @@
 
 import io
 
+import numpy as np
 import pytest
 from made_study import predictions
 from PIL import Image
 from sklearn.metrics import f1_score
 
 from awcl.files import read_json, write_json
-from awcl.report import interactive, plots, printed
+from awcl.report import interactive, parallel, plots, printed
 from awcl.report.charts import Forest, points
 from awcl.report.reading import read
 from awcl.report.writing import find
@@ -35,6 +36,23 @@ def test_ratio_0_is_the_common_origin_of_coarse_and_fine(ratios):
     for line in ratio.lines:
         if line.in_legend:
             assert line.y[0] == origin.value and (line.low[0], line.high[0]) == origin.interval
+
+
+def test_a_line_has_every_arm_that_agrees_with_it_in_what_it_reads():
+    """Beside the slow form, which holds every arm against every line."""
+    rng = np.random.default_rng(0)
+    each = []
+    for name in range(60):
+        other = {axis: rng.choice(["-", 1, 2, 3], p=[0.1, 0.3, 0.3, 0.3]) for axis in "xyz"}
+        each.append((name, {"arm": "a", **other} if name % 5 else other))
+    groups = [other for _, other in each]
+    slow = [
+        [name for name, other in each
+         if all(value in ("-", group.get(axis)) for axis, value in other.items())]
+        for group in groups
+    ]  # fmt: skip
+    assert list(plots._on_each(groups, each)) == slow
+    assert len({len(found) for found in slow}) > 3
 
 
 def test_an_axis_of_words_has_a_place_for_each(ratios):
@@ -149,7 +167,7 @@ def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):
     ratios.add(outcome="stopped", epochs=1, anatomy__ratio=0.25)
     ratios.add(outcome=None, epochs=0, anatomy__ratio=0.75)
     found = find(read(ratios.folder))
-    [chart] = plots.parallel(found.stored, found.every, list(found.estimates))
+    [chart] = parallel.coordinates(found.stored, found.every, list(found.estimates))
     assert list(chart.ticks.values()) == ["ratio", "granularity", "epochs", "proxy"]
     assert sum(line.x.count(None) for line in chart.lines) == 11
     heights = [y for line in chart.lines for y in line.y if y is not None]
@@ -172,7 +190,46 @@ def test_one_trial_has_no_parallel_coordinates(making):
     made = making()
     made.add(right=0.5)
     found = find(read(made.folder))
-    assert not list(plots.parallel(found.stored, found.every, list(found.estimates)))
+    assert not list(parallel.coordinates(found.stored, found.every, list(found.estimates)))
+
+
+def test_arms_are_told_apart_in_the_parallel_coordinates(making):
+    made = making(arms={"random": {"pretrain.epochs": 0}, "awcl": {}, "simclr": SELF}, seeds=[0, 1])
+    for seed in (0, 1):
+        made.add(seed, epochs=0, outcome="finished", pretrain__epochs=0).append_history(
+            {"epoch": 0, "time": 1.0, "val/proxy": 0.1}
+        )
+        made.add(seed)
+        made.add(seed, pretrain__positives="self")
+    found = find(read(made.folder))
+    [chart] = parallel.coordinates(found.stored, found.every, [])
+    assert list(chart.ticks.values()) == ["epochs", "arm", "proxy"]
+    assert [line.name for line in chart.lines] == ["random", "awcl", "simclr"]
+    assert len({line.colour for line in chart.lines}) == 3
+    named = {text: y for x, y, text in chart.labels if x == 1}
+    for line in chart.lines:
+        assert {y for x, y in zip(line.x, line.y, strict=True) if x == 1} == {named[line.name]}
+    head, *told = points(chart)
+    assert head == ["arm", "seed", "epochs", "proxy"] and len(told) == 6
+    assert told[0] == ["random", "0", "0", "0.100"], "an untrained encoder has no epoch"
+    assert not interactive.figure(chart)["layout"]["showlegend"]
+
+
+def test_parallel_coordinates_say_which_scores_they_show(making):
+    """The first of each task, by names that are short enough to stand side by side."""
+    made = making(axes={"anatomy.ratio": [0, 1]})
+    for ratio, score in ((0, 0.2), (1, 0.8)):
+        trial = made.add(table=predictions(score, 0), anatomy__ratio=ratio)
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "metrics": {"macro_f1": score}})
+    found = find(read(made.folder))
+    [chart] = parallel.coordinates(found.stored, found.every, list(found.estimates))
+    assert list(chart.ticks.values()) == ["ratio", "proxy", "test 1"]
+    assert chart.notes == ["test 1 is planes: macro-F1, ridge probe"]
+    head, *told = points(chart)
+    assert head[-1] == "planes: macro-F1, ridge probe"
+    assert sorted(row[-1] for row in told) == ["0.200", "0.800"]
+    assert printed.png(chart)
 
 
 def test_differences_are_drawn_with_a_line_at_zero(ratios):

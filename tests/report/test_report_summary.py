@@ -2,7 +2,7 @@
 
 from made_study import predictions
 
-from awcl.report import summary
+from awcl.report import comparing, summary
 from awcl.report.reading import read
 from awcl.report.writing import contents, find, write
 
@@ -19,6 +19,7 @@ def test_what_won_by_how_much_and_whether_it_is_clear(ratios):
                     for each in found.estimates.values()]  # fmt: skip
     [finding] = contents(found).findings
     first, simclr, second = finding.sentences
+    assert not contents(found).claim.notes, "no segmentation across domains"
     assert first.startswith(f"ratio 1, fine is first of 5 arms: {estimate.value:.3f} [")
     assert "on 72 frames of 12 test patients" in first and "mean of 2 seeds" in first
     [[of]] = [[c for c in each if c.arm.name == "ratio 1, fine"]
@@ -35,7 +36,7 @@ def test_all_comparisons_with_simclr_are_counted(ratios):
     worse = sum(of.is_clear and of.value < 0 for of in each)
     assert better > 0
     is_better = f"{better} {'is' if better == 1 else 'are'} clearly better"
-    assert summary.verdicts(found.to_simclr) == (
+    assert summary.verdicts(found.differences) == (
         f"Of 4 comparisons with SimCLR {is_better}, {worse} clearly worse, "
         f"{4 - better - worse} not clear of zero."
     )
@@ -56,12 +57,21 @@ def test_it_is_told_where_no_difference_could_be_clear(making):
     for n in range(8):
         made.add(table=predictions(0.1 + 0.1 * n, n, patients=8), anatomy__ratio=n / 10)
     found = find(read(made.folder))
-    [each] = found.to_simclr.values()
-    assert len(each) == 7 and not any(of.is_clear for of in each)
+    [each] = found.differences.values()
+    assert not any(of.is_clear for of in (*each.to_simclr, *each.to_rival, *each.claim))
     assert (
-        "planes: no difference to SimCLR can be clear with 8 test patients and 7 comparisons, "
-        "however large; it takes 9." in told(made)
+        "No difference can be clear, however large, with 8 test patients (it takes "
+        f"{comparing.patients_needed(each.pairs)}): planes: macro-F1, ridge probe." in told(made)
     )
+
+
+def test_it_is_told_where_resamples_are_too_few_for_so_many_pairs(making):
+    made = making(axes={"pretrain.lr": {"low": 0.001, "high": 1, "log": True}})
+    for n in range(54):
+        made.add(table=predictions(0.3 + 0.01 * n, n), pretrain__lr=0.001 * (1 + n))
+    text = told(made)
+    assert "with 12 test patients (resamples are too few for 53 pairs): planes" in text
+    assert "clearly better (" not in text
 
 
 def test_one_seed_and_few_patients_are_told(making):
@@ -117,3 +127,8 @@ def test_where_simclr_wins_no_difference_is_told_twice(making):
     [finding] = contents(find(read(made.folder))).findings
     _, second = finding.sentences
     assert second.startswith("Minus the second (ratio 1): +")
+
+
+def test_of_untrained_arms_no_epochs_are_told(paper):
+    state = " ".join(contents(find(read(paper.folder))).state)
+    assert "Every arm was trained for 3 epochs; not trained: random." in state

@@ -15,7 +15,8 @@ from awcl.errors import InputError
 from awcl.files import read_json, write_json
 from awcl.records import StudyFolder
 from awcl.report.page import _json
-from awcl.report.writing import write
+from awcl.report.reading import read
+from awcl.report.writing import contents, find, write
 
 NASTY = '"><script>alert(1)</script>&<img src=x onerror=alert(2)>'
 
@@ -53,12 +54,12 @@ def rows(folder: StudyFolder, name: str) -> list[dict[str, str]]:
 def test_a_report_is_a_page_its_figures_and_its_tables(ratios):
     made = page(ratios.folder)
     assert {file.stem for file in (ratios.folder.path / "tables").iterdir()} == {
-        "main", "to_simclr", "to_best_rival", "domains", "trials",
+        "arms", "claim", "main", "to_simclr", "to_best_rival", "domains", "trials",
     }  # fmt: skip
     figures = {file.name for file in (ratios.folder.path / "figures").iterdir()}
     assert "ratio-planes-ridge-macro-f1.png" in figures and len(figures) == 6
     named = re.findall(r"(?:figures|tables)/\S+\.(?:png|csv)", made.text)
-    assert len(named) == 11 and all((ratios.folder.path / name).is_file() for name in named)
+    assert len(named) == 13 and all((ratios.folder.path / name).is_file() for name in named)
 
 
 def test_nothing_in_it_is_loaded_from_elsewhere(ratios):
@@ -96,6 +97,33 @@ def test_tables_hold_the_numbers_in_full(ratios):
     assert len(rows(ratios.folder, "to_simclr")) == 4
     assert len(rows(ratios.folder, "to_best_rival")) == 5
     assert len(rows(ratios.folder, "trials")) == 10
+
+
+def test_what_was_not_run_keeps_a_row_in_every_table_of_arms(paper):
+    page(paper.folder)
+    reason = "not run: weights not at hand"
+    kept = {
+        "arms": ("note", 1), "main": ("note", 3), "to_simclr": ("verdict", 3),
+        "to_best_rival": ("verdict", 3), "domains": ("note", 6), "claim": ("verdict", 3),
+        "not_compared": ("reason", 1),
+    }  # fmt: skip
+    for name, (column, number) in kept.items():
+        told = [row for row in rows(paper.folder, name) if row[column] == reason]
+        assert len(told) == number, name
+        for row in told:
+            assert not any(row.get(of) for of in ("mean", "difference", "low", "high", "p_holm"))
+    found = find(read(paper.folder))
+    for section in contents(found).sections:
+        for table in section.tables:
+            if table.name in kept:
+                mine = [row for row in table.rows if row[0].text == "imagenet"]
+                assert mine and all(reason in [cell.text for cell in row] for row in mine)
+
+
+def test_untrained_trials_have_no_epochs(paper):
+    page(paper.folder)
+    told = {row["arm"]: row["epochs"] for row in rows(paper.folder, "trials")}
+    assert told["random"] == "0/0" and told["fine"] == "3/3"
 
 
 def test_a_report_of_nothing_is_one_too(making):
@@ -167,10 +195,57 @@ def test_frames_are_counted_and_leaks_are_told(ratios):
     assert "In more than one split: no examinations." in shown.text
     counted = {(r["domain"], r["value"], r["split"]): r for r in rows(ratios.folder, "data")}
     assert counted["machine", "B", "test"] == {
-        "domain": "machine", "value": "B", "split": "test", "frames": "1", "labelled": "1",
-        "patients": "1",
+        "domain": "machine", "value": "B", "split": "test", "frames": "1", "labels_fine": "1",
+        "labels_coarse": "1", "patients": "1",
     }  # fmt: skip
     assert "pat-" not in shown.text  # no patient is named
+
+
+def test_labels_that_no_method_can_use_are_not_counted(ratios):
+    """'brain' has finer names below it, BG is no anatomy."""
+    frames = pd.DataFrame(
+        {
+            "frame_id": list("abcd"), "patient": list("pqrs"), "split": "train", "source": "made",
+            "anatomy": ["4CH", "brain", "BG", None],
+        }
+    )  # fmt: skip
+    frames.to_parquet(ratios.folder.path / "frames.parquet")
+    assert "background and other names of no anatomy are none" in page(ratios.folder).text
+    train = next(row for row in rows(ratios.folder, "data") if row["split"] == "train")
+    assert [train[name] for name in ("frames", "labels_fine", "labels_coarse")] == ["4", "1", "2"]
+
+
+def test_without_its_taxonomy_a_study_has_no_labels_counted_and_says_so(making):
+    base = {"anatomy": {"taxonomy": "gone.toml"}}
+    made = making(base=base)
+    frames = pd.DataFrame({"patient": ["p"], "split": "train", "source": "s", "anatomy": "4CH"})
+    frames.to_parquet(made.folder.path / "frames.parquet")
+    shown = page(made.folder)
+    assert "Labels are not counted: " in shown.text and "gone.toml" in shown.text
+    assert set(rows(made.folder, "data")[0]) == {"domain", "value", "split", "frames", "patients"}
+
+
+def test_why_something_is_not_compared_stands_first_beside_its_name(making):
+    made = making()
+    made.add(outcome="stopped", epochs=1, reason="below the cut")
+    write(made.folder)
+    [row] = rows(made.folder, "not_compared")
+    assert list(row)[:2] == ["arm", "reason"]
+    assert row["reason"] == "stopped at epoch 1: below the cut" and row["seed"] == "0"
+
+
+def test_figures_are_reached_by_keyboard_and_name_the_table_of_their_numbers(ratios):
+    made = page(ratios.folder).found
+    plots = [at for at, (_, attributes) in enumerate(made) if attributes.get("role") == "img"]
+    assert len(plots) == 6
+    for at in plots:
+        assert made[at][1]["tabindex"] == "0"
+        assert made[at][1]["aria-label"].endswith("The numbers are in the table that follows.")
+        assert "table" in [tag for tag, _ in made[at : at + 12]]
+
+
+def test_intervals_are_not_said_to_be_stratified(ratios):
+    assert "stratified" not in page(ratios.folder).text
 
 
 def test_conditions_and_how_to_run_it_again_are_told(making):
@@ -190,7 +265,7 @@ def test_conditions_and_how_to_run_it_again_are_told(making):
         "planes-C: frames where machine is C; 72 test frames of 12 patients; level fine; "
         "2 classes: 4CH, HCP; target domain not seen in pre-training." in text
     )
-    assert "awcl study run demo --frames FRAMES.parquet --storage STORAGE" in text
+    assert "awcl study run RECIPE --as demo --frames FRAMES.parquet --storage STORAGE" in text
     for fact in ("0.1.0+abc", "p1 (224 px)", "0.1 to 1, in logarithms"):
         assert fact in text
 

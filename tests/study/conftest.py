@@ -1,16 +1,11 @@
 """One Ray for all tests that need one, and studies to run on it."""
 
 import os
-from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
 
 from awcl.config import with_values
-from awcl.data.table import FrameTable
 from awcl.study.space import Study
-from awcl.taxonomy import Taxonomy
 
 TINY = {
     "model.backbone": "test_resnet",
@@ -38,7 +33,8 @@ def tiny_frames(tiny_table, tmp_path):
 
 @pytest.fixture(scope="session")
 def shared_ray():
-    """A Ray as somebody else starts one: with a dashboard, without a resource of ours."""
+    """A Ray as somebody else starts one: with a dashboard, without a resource of ours, and with two
+    cards by its own account, so that placing trials on cards is tested."""
     import ray
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -46,6 +42,7 @@ def shared_ray():
     ray.init(
         address="local",
         num_cpus=4,
+        num_gpus=2,
         include_dashboard=True,
         object_store_memory=150 * 2**20,
         logging_level="ERROR",
@@ -53,23 +50,3 @@ def shared_ray():
     )
     yield ray
     ray.shutdown()
-
-
-@pytest.fixture
-def long_epoch(tiny_table, tmp_path) -> Path:
-    """A frame table of which an epoch is so long that a machine can go in the middle of it."""
-    frames = tiny_table.frames
-    copies = [frames[frames["split"] != "train"]]
-    for number in range(40):
-        copy = frames[frames["split"] == "train"].copy()
-        copies.append(copy.assign(frame_id=copy["frame_id"] + f"_{number}"))
-    table = FrameTable.build(pd.concat(copies), Taxonomy.load(), "test")
-    table.write(tmp_path / "frames.parquet")
-    return tmp_path / "frames.parquet"
-
-
-@pytest.fixture
-def same_threads_after():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)

@@ -51,5 +51,5 @@ def test_untrained_and_warm_arms_run_and_one_without_weights_holds_up_none(
     decided = [made["key"] for made in plan.folder.decisions()]
     assert decided == [warm.key], "an untrained trial is at no rung"
     stored = of_trial(plan.folder, untrained.folder, running=False)
-    assert stored.params["arm"] == "random" and stored.evaluations[0][1].epoch == 0
+    assert stored.params["arm"] == "random" and stored.evaluations[0][1].step == 0
     assert "0/0" in render(plan.folder) and "weights not at hand" in render(plan.folder)

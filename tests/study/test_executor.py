@@ -70,6 +70,12 @@ def test_a_study_with_two_workers_and_a_failing_trial(
     failed, finished = plan.trials
     assert failed.folder.done["outcome"] == "failed"
     assert "pretrain.lr (1e+30)" in failed.folder.done["reason"]
+    worker = failed.folder.done["worker"]
+    assert "pretrain.lr (1e+30)" in Path(worker["log"]).read_text()
+    assert worker in failed.folder.workers and len(failed.folder.workers) == 2
+    looks = plan.folder.machines()
+    assert looks[0]["machines"] == {"head": 1} and looks[0]["waiting"] == 2
+    assert looks[-1]["waiting"] == looks[-1]["running"] == 0
     assert finished.folder.done == {"outcome": "finished", "epoch": 2}
     assert [row["epoch"] for row in finished.folder.history()] == [1, 2]
     [(_, result)] = finished.folder.evaluations()
@@ -84,6 +90,8 @@ def test_a_study_with_two_workers_and_a_failing_trial(
     assert child.data.params["pretrain.workers"] == "2"
     assert child.data.metrics["eval/planes/macro_f1"] == result["metrics"]["macro_f1"]
     assert runs[failed.key].info.status == "FAILED"
+    assert worker["log"] in runs[failed.key].data.tags["awcl.log"]
+    assert parent.data.metrics["system/machine_hours"] > 0
 
     table = render(plan.folder)
     assert table.index(finished.key) < table.index(failed.key)

@@ -265,7 +265,7 @@ def test_mlflow_knows_a_trial_by_its_arm(stored):
     run = of_trial(stored, stored.trial("trial-2"), running=False)
     assert run.name == "simclr seed=0" and run.params["arm"] == "simclr"
     untrained = of_trial(stored, stored.trial("trial-0"), running=False)
-    assert untrained.epochs[0].epoch == 0 and untrained.params["pretrain.lr"] == "-"
+    assert untrained.rows[0].step == 0 and untrained.params["pretrain.lr"] == "-"
 
 
 def test_a_proposal_is_a_point_of_one_arm(stored):

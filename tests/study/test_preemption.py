@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from disturbing import LONG, STEPS, one_trial, started, undisturbed, wait_for, without_times
-from ray._raylet import GcsClient
+from machines import busy_nodes, drain, three_machines
 from ray.cluster_utils import Cluster
-from ray.core.generated import autoscaler_pb2
 
 from awcl import records
 from awcl.files import read_json
@@ -20,44 +19,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def cluster(request, monkeypatch):
-    """A node for drivers, and two with a core each.
-
-    Its parameter: how often a node may fail to answer before it is dead, every 3 s.
-    """
+    """Its parameter: how often a node may fail to answer before it is dead."""
     monkeypatch.setenv("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "0.2")
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "resources": {"TRAIN_DRIVER": 1000},
-            "include_dashboard": False,
-            "_system_config": {"health_check_failure_threshold": request.param},
-        },
-    )
-    for _ in range(2):
-        made.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-    yield made
-    made.shutdown()
+    with three_machines(failures=request.param) as made:
+        yield made
 
 
 def busy_node(cluster: Cluster):
-    """The node whose core is taken."""
-    free = cluster.global_state.available_resources_per_node()
-    (busy,) = [node for node in cluster.worker_nodes if free[node.node_id].get("CPU", 0) < 1]
+    """The node that trains the only trial."""
+    (busy,) = busy_nodes(cluster)
     return busy
-
-
-def drain(cluster: Cluster, node, seconds: float) -> float:
-    """Announces that a node will be taken away; the time at which it will, since 1970."""
-    end = time.time() + seconds
-    accepted, why = GcsClient(address=cluster.gcs_address).drain_node(
-        node.node_id,
-        autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION,
-        "spot",
-        int(end * 1000),
-    )
-    assert accepted, why
-    return end
 
 
 def partial(trial: Trial) -> list[Path]:

@@ -202,14 +202,16 @@ OTHER = {
     "anatomy.granularity": "coarse", "anatomy.held_out": ["4CH"], "pretrain.method": "supervised",
     "pretrain.positives": "patient", "pretrain.epochs": 3, "pretrain.batch": 8,
     "pretrain.workers": 2, "pretrain.chunk": 8, "pretrain.temperature": 0.5,
-    "pretrain.optimizer": "sgd",
+    "pretrain.optimizer": "sgd", "pretrain.lr_rule": "linear",
     "pretrain.lr": 0.5, "pretrain.weight_decay": 0.5, "pretrain.warmup": 3,
     "pretrain.precision": "float32", "data.size": 64, "data.recipe": "paper",
     "data.sampler": "partners", "data.pretrain_where": {"machine": "A"}, "seed": 1,
 }  # fmt: skip
-NEVER_ALONE = {"anatomy.ratio_unit", "anatomy.fine_weight", "anatomy.taxonomy"}
+NEVER_ALONE = {
+    "anatomy.ratio_unit", "anatomy.fine_weight", "anatomy.taxonomy", "pretrain.sync_batchnorm",
+}  # fmt: skip
 """Read at a ratio below 1 only, and where positives are hierarchical only (both tested below);
-known by its digest."""
+known by its digest; of several workers only (tested below)."""
 
 
 def test_a_key_changes_with_every_field_that_is_read():
@@ -220,6 +222,8 @@ def test_a_key_changes_with_every_field_that_is_read():
     both = {"pretrain.positives": "hierarchical"}
     keys.append(key(with_values(BASE, both, "test")))
     keys.append(key(with_values(BASE, {**both, "anatomy.fine_weight": 0.8}, "test")))
+    two = with_values(BASE, {"pretrain.workers": 2, "pretrain.sync_batchnorm": True}, "test")
+    keys.append(key(two))
     keys += [key(BASE), key(BASE, pack="another"), key(BASE, taxonomy="another")]
     assert len(set(keys)) == len(keys)
 
@@ -261,9 +265,10 @@ OTHER_POINT = {"anatomy.ratio": 0, "pretrain.temperature": 0.3}
         {"seeds": [1, 0]},
         {"tasks": ["planes", {"task": "planes", "name": "coarse_planes", "level": "coarse"}]},
         {"resources": Resources(cpus=2, concurrent=1)},
+        {"prices": {"head": 0.25}},
     ],
 )
-def test_axis_values_seeds_and_tasks_may_grow_and_resources_change(values):
+def test_axis_values_seeds_and_tasks_may_grow_and_resources_and_prices_change(values):
     check_growth(stored(study(**FIRST)), stored(study(**{**FIRST, **values})))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from awcl.records import StudyFolder
 from awcl.study import stages
-from awcl.study.stages import Stages, duration
+from awcl.study.stages import Stages, amount, duration
 
 
 @pytest.fixture
@@ -92,3 +92,18 @@ def test_without_a_terminal_a_line_comes_now_and_then(monkeypatch, capsys):
 )
 def test_durations_are_said_in_two_units_at_most(seconds, said):
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, "0 kB"),
+        (120_228, "120 kB"),
+        (999_499, "999 kB"),
+        (999_600, "1 MB"),
+        (21.5e9, "21.5 GB"),
+        (1_048.6e9, "1,049 GB"),
+    ],
+)
+def test_bytes_for_people(count, told):
+    assert amount(count) == told

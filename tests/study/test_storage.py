@@ -1,16 +1,22 @@
-"""A whole study in an object store: killed in mid-sweep, run again, looked at."""
+"""A whole private study in an object store: killed in mid-sweep, run again, looked at."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
+import pandas as pd
 import pytest
 
 from awcl.__main__ import main
-from awcl.files import as_path
+from awcl.files import as_path, fetch
 from awcl.records import StudyFolder
 from awcl.study import packs
 from awcl.study.plan import held, make_plan
@@ -23,7 +29,7 @@ def study():
     values = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8,
               "pretrain.epochs": 8}
     return Study(name="tiny", base=with_values(TrialConfig(), values, "test"), seeds=[0, 1],
-                 resources=Resources(concurrent=1), tasks=["planes"])
+                 resources=Resources(concurrent=1, node_disk="$HOME/disk"), tasks=["planes"])
 """
 
 AWCL = """
@@ -41,6 +47,65 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+MAPPING = """
+table = "frames.csv"
+root = "images"
+[columns]
+path = "file"
+patient = "pid"
+scan = "exam"
+anatomy = "view"
+split = "part"
+"""
+NAMES = re.compile(rb"Muster-\d\d|EX2031-\d\d|DCM-\d\d")  # of patients, scans and frames
+
+
+@pytest.fixture
+def clinic(tiny_table, tmp_path) -> Path:
+    """A folder with all that a clinic has, and a private frame table made of it.
+
+    One image is damaged, for what is said of it.
+    """
+    folder = tmp_path / "clinic"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for frame in tiny_table.frames.itertuples():
+        patient, number = frame.frame_id.removeprefix("tiny/p").split("_")
+        file, name = f"DCM-{int(patient):02d}-{number}.png", f"{int(patient):02d}-1987"
+        shutil.copy(frame.path, folder / "images" / file)
+        exam = f"EX2031-{name}-{int(number) // 2}"
+        rows.append([file, f"Muster-{name}", exam, frame.anatomy, frame.split])
+    (folder / "images" / rows[0][0]).write_bytes(b"no image")
+    table = pd.DataFrame(rows, columns=["file", "pid", "exam", "view", "part"])
+    table.to_csv(folder / "frames.csv", index=False)
+    (folder / "clinic.toml").write_text(MAPPING)
+    out = str(folder / "frames.parquet")
+    with pytest.raises(SystemExit) as ended:
+        main(["frames", f"table={folder / 'clinic.toml'}", "--out", out, "--private"])
+    assert not ended.value.code
+    return folder
+
+
+@pytest.fixture
+def ray_folder(monkeypatch) -> Iterator[Path]:
+    """Where Ray writes its logs; its sockets are there too, and need a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)  # what was killed may still write
+
+
+def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below a folder, and all that it says: its name, its bytes, and a table's rows."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            rows = pd.read_parquet(file).to_csv().encode() if file.suffix == ".parquet" else b""
+            yield (
+                file,
+                b"\n".join([str(file.relative_to(folder)).encode(), file.read_bytes(), rows]),
+            )
+
+
 def versions(bucket: str, prefix: str, server: str) -> dict[str, tuple]:
     """Every object under a prefix, with what changes when it is written."""
     client = boto3.client("s3", endpoint_url=server)
@@ -50,11 +115,30 @@ def versions(bucket: str, prefix: str, server: str) -> dict[str, tuple]:
     return {item["Key"]: (item["ETag"], item["LastModified"]) for item in found}
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
 @pytest.mark.slow
-def test_a_study_in_an_object_store_goes_on_after_sigkill(bucket, s3_server, tiny_frames, tmp_path):
+def test_a_study_in_an_object_store_goes_on_after_sigkill(
+    bucket, s3_server, clinic, ray_folder, tmp_path
+):
+    """Its pack comes from there to a folder of the machine once, for all of its processes.
+
+    And nothing that it writes, wherever that is, tells the names of patients, scans or images.
+    """
     (tmp_path / "tiny.py").write_text(RECIPE)
     study = [str(tmp_path / "tiny.py"), "--storage", f"{bucket}/exp"]
-    run = [sys.executable, "-c", AWCL, "study", "run", *study, "--frames", str(tiny_frames)]
+    run = [
+        sys.executable,
+        "-c",
+        AWCL,
+        "study",
+        "run",
+        *study,
+        "--frames",
+        str(clinic / "frames.parquet"),
+    ]
     folder, log = StudyFolder(as_path(f"{bucket}/exp/tiny")), tmp_path / "log"
 
     with log.open("w") as out:
@@ -72,6 +156,9 @@ def test_a_study_in_an_object_store_goes_on_after_sigkill(bucket, s3_server, tin
     time.sleep(1)
     before = versions(bucket, f"exp/tiny/trials/{done.key}/", s3_server)
     packed = versions(bucket, "exp/packs/", s3_server)
+    # Beside it lie the features of what was evaluated there.
+    [staged] = [of.parent for of in (tmp_path / "home/disk/staged").glob("[!.]*/PACK.json")]
+    inode = (staged / "PACK.json").stat().st_ino
     known = other.history()
     assert other.done is None and known and packed
 
@@ -92,6 +179,25 @@ def test_a_study_in_an_object_store_goes_on_after_sigkill(bucket, s3_server, tin
     assert done.key in table.stdout and other.key in table.stdout and "8/8" in table.stdout
     assert (tmp_path / "results" / "mlflow.db").is_file()
 
+    assert contents(staged) == contents(tmp_path / "home/.cache/awcl/packs" / staged.name)
+    assert (staged / "PACK.json").stat().st_ino == inode, "it was fetched again"
+
+    (tmp_path / "told").write_text(again.stdout + again.stderr + table.stdout)
+    fetch(as_path(bucket), tmp_path / "store")
+    frame = pd.read_parquet(clinic / "frames.parquet").query("split == 'test'")["frame_id"].iloc[0]
+    naming, hashed, logs = [], [], []
+    for file, said in [*written(tmp_path), *written(ray_folder)]:
+        naming += [file] * bool(NAMES.search(said))
+        hashed += [file.name] * (frame.encode() in said)
+        logs += [file] * (f"pack {staged.name} to ".encode() in said)
+    assert "predictions.parquet" in hashed, "frames are told of by their hashed names"
+    assert any(file.is_relative_to(ray_folder) for file in logs), "Ray's logs are among these"
+    own = {"frames.csv", "frames.parquet"}
+    assert {f.name for f in naming if f.is_relative_to(clinic)} >= own, (
+        "else nothing could be found"
+    )
+    assert [file for file in naming if not file.is_relative_to(clinic)] == []
+
 
 def test_a_pack_is_put_there_once_and_fetched_where_it_lacks(
     tiny_study, tiny_frames, bucket, s3_server, tmp_path, monkeypatch
@@ -104,26 +210,24 @@ def test_a_pack_is_put_there_once_and_fetched_where_it_lacks(
     assert versions(bucket, "exp/packs/", s3_server) == stored
 
     source = str(packs.shared(trial.pack, plan.folder.path.parent))
-    assert packs.fetched(trial.pack.folder, source) == trial.pack.folder
+    assert packs.fetched(trial.pack.folder, source, None, print) == trial.pack.folder
     monkeypatch.setenv("HOME", str(tmp_path / "another"))
-    fetched = packs.fetched(tmp_path / "absent" / trial.pack.digest, source)
-    assert fetched == tmp_path / "another/.cache/awcl/packs" / trial.pack.digest
-    assert {f.name: f.read_bytes() for f in fetched.iterdir()} == {
-        f.name: f.read_bytes() for f in trial.pack.folder.iterdir()
-    }
+    fetched = packs.fetched(tmp_path / "absent" / trial.pack.digest, source, None, print)
+    assert fetched == tmp_path / "another/.cache/awcl/staged" / trial.pack.digest
+    assert contents(fetched) == contents(trial.pack.folder)
 
 
-def test_a_pack_that_does_not_come_whole_is_refused_and_not_put_in_place(
-    tiny_study, tiny_frames, bucket, tmp_path, monkeypatch
+def test_a_pack_in_a_folder_that_machines_share_gets_digests_where_a_disk_is_named(
+    tiny_study, tiny_frames, tmp_path
 ):
-    plan = make_plan(tiny_study, tiny_frames, as_path(f"{bucket}/exp"))
-    source = packs.shared(plan.trials[0].pack, plan.folder.path.parent)
-    shard = source / "shard-00000.npy"
-    shard.put(shard.read_bytes()[:-1] + b"x")
-    monkeypatch.setenv("HOME", str(tmp_path / "another"))
-    with pytest.raises(packs.InputError, match=r"shard-00000.npy is corrupt"):
-        packs.fetched(tmp_path / "absent" / source.name, str(source))
-    assert not (tmp_path / "another/.cache/awcl/packs" / source.name).exists()
+    for disk in (None, str(tmp_path / "disk")):
+        resources = tiny_study.resources.model_copy(update={"node_disk": disk})
+        study = tiny_study.model_copy(update={"resources": resources})
+        [trial] = make_plan(study, tiny_frames, tmp_path / "shared").trials
+        assert (trial.pack.folder / "COMPLETE.json").is_file() == bool(disk)
+    there = packs.fetched(trial.pack.folder, str(trial.pack.folder), disk, print)
+    assert there == tmp_path / "disk/staged" / trial.pack.digest
+    assert contents(there) == contents(trial.pack.folder)
 
 
 @pytest.mark.parametrize(

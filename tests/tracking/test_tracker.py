@@ -457,3 +457,59 @@ def test_many_epochs_go_out_in_few_calls(uri, study, monkeypatch):
     without_warnings(Tracker(uri, study).sync)
     assert stored_points(uri) == 4 * 50 * 4
     assert sorted(sent) == ["log_batch"] * 5 + ["search_runs"]
+
+
+def look(time: float, run: float = 1000.0, machines=None, asked=None, waiting=5) -> dict:
+    there = {"machines": {"head": 1} if machines is None else machines, "asked": asked or {}}
+    return {"time": time, "run": run, **there, "running": 2, "waiting": waiting}
+
+
+def machines(uri: str) -> dict[str, list[tuple]]:
+    """Metric of the study's own run -> its points, as (step, timestamp, value)."""
+    found: dict[str, list[tuple]] = {}
+    for key, name, *point in points(uri):
+        if key == "study":
+            found.setdefault(name, []).append(tuple(point))
+    return found
+
+
+def test_machines_and_cost_are_system_metrics_of_the_study_by_seconds_of_it(uri, study):
+    study.accept({**study.definition, "prices": {"head": 0.5, "gpu-workers": 2.0}})
+    add(study, "k1", 3)
+    study.append_machines(look(1000.0, asked={"gpu-workers": 2}, waiting=9))
+    study.append_machines(look(4600.0, machines={"head": 1, "gpu-workers": 2}))
+    tracker = Tracker(uri, study)
+    without_warnings(tracker.machines)
+    study.append_machines(look(8200.0))
+    without_warnings(tracker.machines)
+    found = machines(uri)
+    assert found["system/machine_hours"] == [
+        (0, 1_000_000, 0.0), (3600, 4_600_000, 1.0), (7200, 8_200_000, 4.0),
+    ]  # fmt: skip
+    assert [value for *_, value in found["system/cost"]] == [0.0, 0.5, 0.5 + 0.5 + 2 * 2.0]
+    assert [value for *_, value in found["system/machines"]] == [1, 3, 1]
+    assert [value for *_, value in found["system/machines_asked_for"]] == [2, 0, 0]
+    assert [value for *_, value in found["system/trials_waiting"]] == [9, 5, 5]
+    assert [value for *_, value in found["system/trials_running"]] == [2, 2, 2]
+    assert runs(uri)["study"].info.status == "RUNNING"
+    before = points(uri)
+    for again in (tracker, Tracker(uri, study)):
+        without_warnings(again.sync)
+    assert [point for point in points(uri) if point[0] == "study"] == before
+    assert len(points(uri)) == stored_points(uri)
+
+
+def test_without_prices_there_is_no_cost(uri, study):
+    study.append_machines(look(1000.0))
+    without_warnings(Tracker(uri, study).sync)
+    found = machines(uri)
+    assert "system/cost" not in found and found["system/machines"] == [(0, 1_000_000, 1.0)]
+
+
+def test_a_failed_trial_has_the_place_of_its_log_as_a_tag(uri, study):
+    worker = {"host": "10.0.0.7", "log": "/tmp/ray/x.log", "actor": "a1"}
+    add(study, "k1", 2, "failed", epoch=2, reason="it broke", worker=worker)
+    add(study, "key2", 2, "failed", epoch=2, reason="it broke", worker=None)
+    without_warnings(Tracker(uri, study).sync)
+    assert runs(uri)["k1"].data.tags["awcl.log"] == "10.0.0.7:/tmp/ray/x.log"
+    assert "awcl.log" not in runs(uri)["key2"].data.tags

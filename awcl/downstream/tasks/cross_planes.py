@@ -17,7 +17,7 @@ from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import scores
 from awcl.downstream.classification import Problem, finest_level, labelled
 from awcl.downstream.domains import Crossing, crossings
-from awcl.downstream.evaluation import target_domain_seen
+from awcl.downstream.evaluation import away_seen
 from awcl.downstream.features import cached_features
 from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder
@@ -80,13 +80,8 @@ class Task:
                     yield from ((prefix + score, value) for score, value in found)
             if "in_domain" in problems:
                 yield from self._drops(crossing, predicted)
-            if self.settings.pretrained is not None:
-                seen = self.settings.pretrained.seen(self.pack)
-                away = problems["shift"].judged
-                yield (
-                    f"{crossing}/target_domain_seen",
-                    float(target_domain_seen(self.pack, seen, away)),
-                )
+            away = problems["shift"].judged
+            yield from away_seen(crossing, self.settings.pretrained, self.pack, away)
 
     def _problems(self, crossing: Crossing) -> dict[str, Problem]:
         """The routes that a crossing allows; what it does not is noted in `about`."""

@@ -18,6 +18,7 @@ from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import mask_figure, overlap, scores
 from awcl.downstream.domains import Crossing, crossings
+from awcl.downstream.evaluation import away_seen
 from awcl.downstream.masks import MaskedFrames
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
 from awcl.downstream.tasks import Suite, TaskSettings
@@ -65,9 +66,13 @@ class Task:
     Over the classes that train and test hold on both sides; where they have none in common, or no
     mask is at home, there is transfer alone, over the classes away, and `about` says so. Raises
     InputError where no crossing is left.
+
+    Yields [finetuned/]<crossing>/<route>/<score>, and <crossing>/target_domain_seen as cross_planes
+    does.
     """
 
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
+        self.settings, self.pack = settings, pack
         self.masks = MaskedFrames(pack, rows_where(pack.frames, settings.where))
         self.about: dict[str, Any] = {**about_masks(self.masks), "judged": {}, "left_out": {}}
         self.plans = list(filter(None, map(self._plan, self._crossings())))
@@ -95,6 +100,10 @@ class Task:
                 name = f"{mode}/{plan.name}"
                 tables += [of.add_prefix(f"{name}/{kind}/") for kind, of in found.items()]
                 yield from self._scores(name.removeprefix("frozen/"), found)
+        for plan in self.plans:
+            [away] = [route.test for route in plan.routes if route.kind == "transfer"]
+            tested = self.masks.frames.iloc[away]
+            yield from away_seen(plan.name, self.settings.pretrained, self.pack, tested)
         self.predictions = pd.concat(tables, axis=1).reset_index(drop=True)
 
     def _crossings(self) -> list[Crossing]:

@@ -44,6 +44,9 @@ class Settings(TaskSettings):
     """Augmentations of the views of val frames that alignment and uniformity are measured on."""
     neighbours: int = Field(10, ge=1)
     """Nearest frames that a frame's purity is over."""
+    map_frames: int | None = Field(None, ge=2, exclude_if=lambda frames: frames is None)
+    """Test frames on the map, at most. None: there is no map in quick form; 2000 in the full suite.
+    t-SNE of 400 takes a second of a processor core, of 2000 seven."""
 
 
 class Task:
@@ -56,7 +59,7 @@ class Task:
     machines of train, whose strength is chosen by patient-grouped folds, on other patients' frames
     of test. patient/accuracy: is a test frame's nearest neighbour of its patient? NAME/chance
     stands beside each that has another chance than 0. What the frames do not allow is in `about`.
-    A map of test frames in the full suite.
+    A map of test frames (t-SNE) in the full suite, or where it is asked for.
 
     Raises InputError where test holds fewer than two frames.
     """
@@ -99,8 +102,8 @@ class Task:
         yield from self._within(h)
         yield from self._machine(encoder, h)
         yield from self._patient(h)
-        if not self.settings.quick:
-            self.figures["map"] = self._map(h[:DRAWN])
+        if self.settings.map_frames or not self.settings.quick:
+            self.figures["map"] = self._map(h[: self.settings.map_frames or DRAWN])
 
     def _purity(self, level: str, h: np.ndarray) -> Iterator[tuple[str, float]]:
         name = f"{level}/purity"

@@ -13,6 +13,7 @@ import pkgutil
 import pandas as pd
 
 from awcl.config import (
+    LR_BATCH,
     AnatomyConfig,
     DataConfig,
     MethodConfig,
@@ -60,7 +61,7 @@ def canonical(config: TrialConfig) -> TrialConfig:
     if config.anatomy.ratio == 1:  # all frames and all patients are the same labels
         anatomy = with_defaults(config.anatomy, "ratio_unit")
         config = config.model_copy(update={"anatomy": anatomy})
-    return _without_fine_weight(method.canonical(_with_even_chunks(config)))
+    return _without_fine_weight(method.canonical(_as_carried_out(config)))
 
 
 def defaults(name: str) -> TrialConfig:
@@ -76,14 +77,20 @@ def _without_fine_weight(config: TrialConfig) -> TrialConfig:
     return config.model_copy(update={"anatomy": anatomy})
 
 
-def _with_even_chunks(config: TrialConfig) -> TrialConfig:
-    """`pretrain.chunk` as it is carried out: the frames of the largest chunk, 0 where there is one.
+def _as_carried_out(config: TrialConfig) -> TrialConfig:
+    """Fields of `pretrain` as they take effect, so that what is the same training has one key.
 
-    Chunks of 40 of 64 frames are two of 32, as with 32.
+    `chunk`: the frames of the largest chunk, 0 where there is one; chunks of 40 of 64 frames are
+    two of 32, as with 32. `sync_batchnorm`: not with one worker. `lr_rule`: none where the batch is
+    the one that `lr` is given for.
     """
     pretrain, share = config.pretrain, config.pretrain.batch // config.pretrain.workers
-    largest = math.ceil(share / pretrain.chunks) if pretrain.chunks > 1 else 0
-    return config.model_copy(update={"pretrain": pretrain.model_copy(update={"chunk": largest})})
+    effect = {
+        "chunk": math.ceil(share / pretrain.chunks) if pretrain.chunks > 1 else 0,
+        "sync_batchnorm": pretrain.sync_batchnorm and pretrain.workers > 1,
+        "lr_rule": "none" if pretrain.batch == LR_BATCH else pretrain.lr_rule,
+    }
+    return config.model_copy(update={"pretrain": pretrain.model_copy(update=effect)})
 
 
 def _untrained(config: TrialConfig) -> TrialConfig:

@@ -17,7 +17,7 @@ from awcl.pretrain.loop import pretrain
 from awcl.pretrain.reporter import FolderReporter
 from awcl.pretrain.trial import about
 from awcl.study import recipes
-from awcl.study.plan import Trial, make_plan
+from awcl.study.plan import Plan, Trial, make_plan
 from awcl.taxonomy import Taxonomy
 
 LONG = 240  # seconds
@@ -32,17 +32,28 @@ def study():
     values = {{"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 4,
               "pretrain.epochs": {epochs}, "pretrain.precision": "float32"}}
     return Study(name="disturbed", base=with_values(TrialConfig(), values, "test"),
-                 proxy_level="fine", tasks=["planes"], resources=Resources(retries={retries}))
+                 seeds=list(range({trials})), proxy_level="fine", tasks=["planes"],
+                 resources=Resources(retries={retries}))
 """
+
+
+def a_study(
+    folder: Path, frames: Path, trials: int, epochs: int, retries: int
+) -> tuple[Plan, list[str]]:
+    """The plan of a study of so many trials, alike but for their seed; the command that runs it."""
+    folder.mkdir(exist_ok=True)
+    recipe = folder / "disturbed.py"
+    recipe.write_text(RECIPE.format(trials=trials, epochs=epochs, retries=retries))
+    command = [sys.executable, "-m", "awcl", "study", "run", str(recipe)]
+    plan = make_plan(recipes.load(str(recipe)), frames, folder)
+    return plan, [*command, "--frames", str(frames), "--storage", str(folder)]
 
 
 def one_trial(folder: Path, frames: Path, epochs: int, retries: int) -> tuple[Trial, list[str]]:
     """A study of one trial, and the command that runs it."""
-    recipe = folder / "disturbed.py"
-    recipe.write_text(RECIPE.format(epochs=epochs, retries=retries))
-    (trial,) = make_plan(recipes.load(str(recipe)), frames, folder).trials
-    command = [sys.executable, "-m", "awcl", "study", "run", str(recipe)]
-    return trial, [*command, "--frames", str(frames), "--storage", str(folder)]
+    plan, command = a_study(folder, frames, 1, epochs, retries)
+    (trial,) = plan.trials
+    return trial, command
 
 
 @contextmanager

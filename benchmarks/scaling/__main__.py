@@ -1,0 +1,73 @@
+"""Measures the subjects, each in a process of its own; see the package's docstring."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import results
+from benchmarks.harness import Missing, Run, scratch
+from benchmarks.scaling import page
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("overhead", "driver-100", "driver-1000", "tracking", "writes", "rungs", "network")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
+    parser.add_argument("--only", action="append", metavar="SUBJECT", choices=NAMES)
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes; writes no results")
+    parser.add_argument("--write", action="store_true", help="only writes the tables anew")
+    parser.add_argument("--into", metavar="FILE", help=argparse.SUPPRESS)  # in a subject's process
+    options = parser.parse_args()
+    if options.into:
+        measure(options.only[0], options)
+        return
+    wanted = [] if options.write else options.only or NAMES
+    failed = [name for name in wanted if not run(name, options.smoke)]
+    if not options.smoke:
+        page.write()
+    if failed:
+        sys.exit(f"benchmarks.scaling: failed: {', '.join(failed)}")
+
+
+def run(name: str, smoke: bool) -> bool:
+    """Measures a subject in a process of its own and stores what it gave; whether it did."""
+    print(f"{name} ...", flush=True)
+    busy, began = results.busy_cores(), time.perf_counter()
+    with tempfile.NamedTemporaryFile(suffix=".json") as into:
+        command = [sys.executable, "-m", "benchmarks.scaling", "--only", name, "--into", into.name]
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        done = subprocess.run(
+            [*command, *["--smoke"] * smoke],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": ":".join(paths)},
+        )
+        if done.returncode:
+            return False
+        figures = json.loads(Path(into.name).read_text(encoding="utf-8"))
+    took, busy = time.perf_counter() - began, max(busy, results.busy_cores())
+    print(f"  {took:.0f} s, other work used {busy:.1f} cores\n  {json.dumps(figures)}")
+    if not smoke:
+        page.add(name, figures, took, busy)
+    return True
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """In the process of a subject: measures it, and writes its figures into a file."""
+    from benchmarks.scaling.subjects import SUBJECTS
+
+    with scratch() as folder:
+        try:
+            figures = SUBJECTS[name](Run(folder, options.smoke))
+        except Missing as error:
+            sys.exit(f"{name}: not run: {error}")
+    Path(options.into).write_text(json.dumps(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What a real trial costs beside its epochs, on a handful of them; and what an empty one of Train.
+
+The figures of the benchmark row `trials`, in full.
+"""
+
+from statistics import mean, median
+from typing import Any
+
+from benchmarks.harness import Run
+from benchmarks.rows import trials
+
+TRIALS, EMPTY = 4, 2
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """parts: mean seconds of a trial, by what they went to. overhead: of each, without epochs."""
+    from awcl.study.cluster import ray_session
+    from awcl.study.stages import Stages
+
+    with ray_session(Stages()):
+        empty = trials.empty_trials(run.size(EMPTY, 1), run.folder / "tune")
+        folder = trials.study(run, "bench-trials", run.size(TRIALS, 1), places=1)
+    spans = trials.times(folder)
+    return {
+        "parts": {name: round(mean(span[name] for span in spans), 2) for name in spans[0]},
+        "overhead": round(median(sum(span.values()) - span["epochs"] for span in spans), 2),
+        "empty": round(median(empty), 2),
+    }

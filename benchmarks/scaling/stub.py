@@ -1,0 +1,203 @@
+"""A study whose trials train nothing, so that a thousand of them tell what their driver costs.
+
+One short pre-training and its evaluation are real: their row of history, checkpoint, result and
+predictions are what every stub trial then reports and stores, as its own. Real are also Tune and
+Ray's actors, and all of `awcl.study` and `awcl.tracking` in the driver. In place of Train (its
+controller, workers, process group) and of the training stands `drive`; Tune's actors are reused,
+so that no process is started for a trial. What those cost is in `overhead.py`.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pandas as pd
+
+from awcl import hashing, records
+from awcl.config import TrialConfig, with_values
+from awcl.files import as_path, read_json
+from awcl.study.space import Resources, Study
+
+AT_A_TIME, EPOCHS = 8, 3
+TEMPLATE = "template"  # in the storage, beside the study
+
+
+def frames(folder: Path, count: int) -> Path:
+    """A frame table of so many drawn frames."""
+    from benchmarks import material  # seconds of import, which no actor needs
+
+    table = folder / "frames.parquet"
+    material.table(material.files(folder / "images", count)).write(table)
+    return table
+
+
+def study(trials: int, backbone: str) -> Study:
+    """So many trials: points of one axis on two seeds; to the full budget, judged on planes."""
+    values = {
+        "model.backbone": backbone,
+        "data.size": 64,
+        "pretrain.batch": 8,
+        "pretrain.epochs": EPOCHS,
+        "pretrain.precision": "float32",
+    }
+    return Study(
+        name="stubs",
+        base=with_values(TrialConfig(), values, "benchmarks"),
+        axes={"pretrain.temperature": {"low": 0.01, "high": 10, "log": True}},
+        sampler="random",
+        samples=trials // 2,
+        seeds=[0, 1],
+        tasks=["planes"],
+        resources=Resources(concurrent=AT_A_TIME),
+    )
+
+
+def prepared(folder: Path, count: int, backbone: str) -> tuple[Path, Path]:
+    """A frame table of so many frames, and a storage with their pack and the template.
+
+    Made by a process of its own, so that its memory is not taken for that of a driver.
+    """
+    table, storage = folder / "frames.parquet", folder / "results"
+    storage.mkdir()
+    made = get_context("spawn").Process(target=_prepare, args=(folder, storage, count, backbone))
+    made.start()
+    made.join()
+    if made.exitcode:
+        raise RuntimeError(f"the template was not made, exit code {made.exitcode}")
+    return table, storage
+
+
+def _prepare(folder: Path, storage: Path, count: int, backbone: str) -> None:
+    make_template(frames(folder, count), storage, backbone)
+
+
+def make_template(table: Path, storage: Path, backbone: str) -> None:
+    """One real trial of one epoch, and its evaluation, under STORAGE/template."""
+    from awcl.config import RunConfig
+    from awcl.downstream.diagnostics import Diagnostics
+    from awcl.downstream.proxy import Proxy
+    from awcl.pretrain.loop import pretrain
+    from awcl.pretrain.reporter import FolderReporter
+    from awcl.pretrain.trial import about
+    from awcl.study import worker
+    from awcl.study.plan import make_plan
+    from awcl.taxonomy import Taxonomy
+
+    plan = make_plan(study(2, backbone), table, storage)
+    trial, taxonomy = plan.trials[0], Taxonomy.load()
+    once = with_values(trial.config, {"pretrain.epochs": 1}, "benchmarks")
+    run = storage / TEMPLATE
+    evaluators = [Proxy(trial.pack, taxonomy, "fine", {}), Diagnostics(trial.pack, "ultrasound")]
+    reporter = FolderReporter(run, about(once, trial.pack))
+    pretrain(once, trial.pack, taxonomy, reporter, evaluators, RunConfig(threads=1, device="cpu"))
+    worker.evaluate_job(
+        {
+            "config": once.model_dump(mode="json"),
+            "pack": str(trial.pack.folder),
+            "shared_pack": str(trial.pack.folder),
+            "node_disk": None,
+            "taxonomy": once.anatomy.taxonomy,
+            "settings": plan.study.tasks[0],
+            "checkpoint": str(run / records.checkpoint_name(1)),
+            "folder": str(run / "eval" / "planes"),
+        },
+        cpus=1,
+        gpus=0,
+    )
+
+
+def drive(space: dict[str, dict[str, Any]]) -> None:
+    """In place of `awcl.study.driver.drive`: reports what the template's epoch did, and ends.
+
+    Like Train's controller it holds a placement group, which Ray's table then keeps. The weights of
+    its checkpoint are those of the template, by hard links.
+    """
+    import json
+
+    from ray import tune
+    from ray.util import placement_group, remove_placement_group
+
+    job = space["job"]
+    trial, config = records.TrialFolder(as_path(job["folder"])), TrialConfig(**job["config"])
+    template, epochs = _template(trial), config.pretrain.epochs
+    group = placement_group([{"TRAIN_DRIVER": 0.01}])
+    (row,) = records.TrialFolder(template).history()
+    for epoch in range(1, epochs + 1):
+        proxy = _between_0_and_1(job["key"], epoch)
+        told = row | {"epoch": epoch, "time": time.time(), "val/proxy": proxy}
+        tune.report({"epoch": epoch, "row": json.dumps(told), "proxy": proxy})
+    _store_checkpoint(trial, template, epochs)
+    remove_placement_group(group)
+    trial.write_done("finished", epoch=epochs)
+    tune.report({"final": True})
+
+
+def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
+    """In place of `awcl.study.worker.evaluate_job`: the template's result, as the trial's own."""
+    from awcl.downstream.evaluation import write_evaluation
+
+    folder, checkpoint = as_path(job["folder"]), as_path(job["checkpoint"])
+    told = _template(records.TrialFolder(folder.parents[1])) / "eval" / "planes"
+    own = {
+        "settings": job["settings"],
+        "time": time.time(),
+        "checkpoint": records.checkpoint_digest(checkpoint),
+        "epoch": records.checkpoint_epoch(checkpoint),
+    }
+    predictions = pd.read_parquet(told / "predictions.parquet")
+    write_evaluation(folder, read_json(told / "EVAL.json") | own, predictions)
+
+
+def _template(trial: records.TrialFolder) -> Path:
+    return trial.path.parents[2] / TEMPLATE  # STORAGE/stubs/trials/KEY
+
+
+def _store_checkpoint(trial: records.TrialFolder, template: Path, epochs: int) -> None:
+    checkpoint = trial.train / records.checkpoint_name(epochs)
+    checkpoint.mkdir(parents=True)
+    for file in (template / records.checkpoint_name(1)).iterdir():
+        os.link(file, checkpoint / file.name)
+
+
+def _between_0_and_1(key: str, epoch: int) -> float:
+    return int(hashing.of_json([key, epoch])[:8], 16) / 2**32
+
+
+@contextmanager
+def in_place() -> Iterator[None]:
+    """Meanwhile studies of this process run stubs, AT_A_TIME of them whatever cores there are."""
+    from ray import tune
+
+    from awcl.study import driver, worker
+
+    with ExitStack() as stack:
+        limits = {"AWCL_CLUSTER_LIMITS": f'{{"CPU": {AT_A_TIME}}}'}
+        stack.enter_context(patch.dict(os.environ, limits))
+        stack.enter_context(patch.object(driver, "drive", drive))
+        stack.enter_context(patch.object(worker, "evaluate_job", evaluate_job))
+        reusing = partial(tune.TuneConfig, reuse_actors=True)
+        stack.enter_context(patch.object(tune, "TuneConfig", reusing))
+        yield
+
+
+def store(plan: Any) -> None:
+    """What a run of stubs leaves, put there without Ray and without a driver."""
+    from awcl.study import worker
+
+    for trial in plan.trials:
+        template = _template(trial.folder)
+        (row,) = records.TrialFolder(template).history()
+        start = {"time": time.time(), "launch": "launch-stub", "places": 1, "code": "stub"}
+        trial.folder.append_start(start)
+        for epoch in range(1, EPOCHS + 1):
+            trial.folder.append_history(row | {"epoch": epoch, "time": time.time()})
+        _store_checkpoint(trial.folder, template, EPOCHS)
+        trial.folder.write_done("finished", epoch=EPOCHS)
+        for evaluation in plan.missing_of(trial):
+            evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1, gpus=0)
