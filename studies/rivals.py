@@ -7,7 +7,8 @@ What it shows: whether what AWCL gains over SimCLR is the labels' or the method'
 the taxonomy three arms read the same labels: AWCL, which has the unlabelled frames as well; SupCon,
 the same loss on the labelled ones alone; and cross-entropy on these. studies/paper.py compares at
 the fine level; but where some labels are known at the coarse level only, what reads these reads
-more, and is to be held against a rival that does, too.
+more, and is to be held against a rival that does, too. The report lists the labels that each arm
+used.
 
 Setting, home and tasks are those of studies/paper.py.
 

@@ -5,6 +5,7 @@ worker, needs networks and frames, whose import takes as long again as Ray's and
 So this file imports neither, and what it does import imports neither.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import ray
@@ -14,14 +15,17 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
-from ray.tune.integration.ray_train import TuneReportCallback
+from ray.util.queue import Empty, Queue
 
 from awcl import records
 from awcl.config import TrialConfig
 from awcl.errors import NotFiniteError
 from awcl.files import as_path
+from awcl.threads import in_a_thread
 
 Job = dict[str, Any]
+
+LOOK = 0.2  # seconds between two looks at whether a training has ended
 
 
 def drive(space: dict[str, Job]) -> None:
@@ -34,6 +38,7 @@ def drive(space: dict[str, Job]) -> None:
     job = space["job"]
     resources, config = job["resources"], TrialConfig.model_validate(job["config"])
     folder = records.TrialFolder(as_path(job["folder"]))
+    told = Queue(1, actor_options={"num_cpus": 0})
     trainer = Trainer(
         _train,
         train_loop_config=job,
@@ -45,11 +50,12 @@ def drive(space: dict[str, Job]) -> None:
                 max_failures=resources["retries"],
                 max_preemption_failures=-1,  # a machine that goes on notice is nobody's failure
             ),
-            callbacks=[TuneReportCallback(), NoSecondTry()],
+            callbacks=[Telling(told), NoSecondTry()],
         ),
     )
     try:
-        trainer.fit()
+        for metrics in _running(trainer, told):
+            tune.report(metrics)
         folder.write_done("finished", epoch=config.pretrain.epochs)
     except ray.train.TrainingFailedError as error:  # told once here; the other trials go on
         epoch = max((row["epoch"] for row in folder.history()), default=0)
@@ -58,6 +64,25 @@ def drive(space: dict[str, Job]) -> None:
         reason = _last_words(failures.get(first, error))
         folder.write_done("failed", epoch=epoch, reason=reason, worker=folder.worker(first))
     tune.report({"final": True})  # a trial without any report of its own would end Tune
+
+
+def _running(trainer: TorchTrainer, told: Queue) -> Iterator[dict[str, Any]]:
+    """What a run tells, as it comes, to the last word; raises at its end what the run raises.
+
+    The run has a thread of its own, so that this one alone speaks to Tune. With Ray's own
+    `TuneReportCallback` two threads do, by a queue with room for one word, and a trial stands still
+    for ever where Tune is late: the thread that empties the queue has the run's last epoch to put
+    into it, and finds there that the trial has ended.
+    """
+    ended = in_a_thread(trainer.fit)
+    while True:
+        last = ended.done()  # asked first: what it told until then is in the queue
+        try:
+            yield told.get(timeout=LOOK)
+        except Empty:
+            if last:
+                break
+    ended.result()
 
 
 def scaling(workers: int, resources: dict[str, Any]) -> ray.train.ScalingConfig:
@@ -110,6 +135,18 @@ class Whereabouts(WorkerGroupCallback):
             }
             for worker in there
         ])  # fmt: skip
+
+
+class Telling(ray.train.UserCallback):
+    """Hands on what the first of a trial's workers reports."""
+
+    def __init__(self, told: Queue):
+        self.told = told
+
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
+    ) -> None:
+        self.told.put(metrics[0])
 
 
 class NoSecondTry(ray.train.UserCallback):

@@ -28,7 +28,8 @@ def connect(uri: str) -> Any:
     """An MlflowClient of a tracking URI; a SQLite database has its tables then."""
     from mlflow import MlflowClient  # two seconds of import, only where it is used
 
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what fails is told here, in a line
+    for name in ("mlflow", "sqlalchemy.pool"):  # what fails is told here, in a line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     database = sqlite_file(uri)
     with _alone(database) if database else nullcontext():
         client = MlflowClient(tracking_uri=uri)

@@ -4,8 +4,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
+
+from awcl.threads import in_a_thread
 
 HEARD = "interrupt heard: MLflow is written to the end first; Ctrl-C once more ends it at once"
 
@@ -31,23 +32,9 @@ def to_its_end(do: Callable[[], None]) -> None:
 
     before = {n: signal.signal(n, hear) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _in_a_thread(do).result()
+        in_a_thread(do).result()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         if came:  # it wins over what `do` raised
             signal.raise_signal(came[0])
-
-
-def _in_a_thread(do: Callable[[], None]) -> Future:
-    """What `do` comes to. The thread holds up no end of the process."""
-    ended: Future = Future()
-
-    def work() -> None:
-        try:
-            ended.set_result(do())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            ended.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return ended
