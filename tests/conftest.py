@@ -37,9 +37,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails the suite where a process is left of it a minute later."""
     end = time.monotonic() + LEFT
-    while left := [p for p in with_variable(SUITE, str(os.getpid())) if not _of_python(p)]:
+    while left := with_variable(SUITE, str(os.getpid()), but=_of_python):
         if time.monotonic() > end:
-            print(f"\nprocesses are left: {[' '.join(p.cmdline())[:80] for p in left]}")
+            print(f"\nprocesses are left: {left}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             return
         time.sleep(0.5)

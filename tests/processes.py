@@ -11,11 +11,16 @@ def of_session(leader: int) -> list[psutil.Process]:
     return list(_alive(lambda process: os.getsid(process.pid) == leader))
 
 
-def with_variable(name: str, value: str) -> list[psutil.Process]:
-    """Those that have inherited an environment variable, but for this one."""
-    return list(
-        _alive(lambda process: process.pid != os.getpid() and process.environ().get(name) == value)
-    )
+def with_variable(
+    name: str, value: str, but: Callable[[psutil.Process], bool] = lambda process: False
+) -> list[psutil.Process]:
+    """Those that have inherited an environment variable, except this one and those of `but`."""
+
+    def wanted(process: psutil.Process) -> bool:
+        inherited = process.pid != os.getpid() and process.environ().get(name) == value
+        return inherited and not but(process)
+
+    return list(_alive(wanted))
 
 
 def _alive(wanted: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
