@@ -200,7 +200,7 @@ def study(run: Run, name: str, stopping: bool = False) -> StudyFolder:
     }
     flags: list[str] = []
     if run.smoke:
-        fields["axes"] = {"pretrain.temperature": [0.05, 1.0]}
+        fields["axes"] = {"pretrain.temperature": [0.05] if stopping else [0.05, 1.0]}
         table = run.folder / "frames.parquet"
         if not table.is_file():
             material.table(material.files(run.folder / "images", 40)).write(table)

@@ -59,7 +59,7 @@ def study(run: Run, places: int) -> StudyFolder:
             "data": {"size": run.size(64, 32)},
             "pretrain": {"batch": run.size(16, 8), "epochs": run.size(4, 1)},
         },
-        "seeds": list(range(run.size(TRIALS, 2))),
+        "seeds": list(range(run.size(TRIALS, places))),
         "resources": {"cpus": 2 // places, "concurrent": places},
     }
     return studies.run(run.folder, fields, run.folder / "results", "--frames", str(table))

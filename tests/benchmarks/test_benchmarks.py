@@ -247,18 +247,6 @@ def test_a_study_that_fails_is_told_and_not_measured(tmp_path, monkeypatch):
         trials.study(Run(tmp_path, smoke=True), places=1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["trials_two", "early_stopping"])
-def test_rows_that_run_studies_still_run(name, tmp_path):
-    """In a Ray of their own, which is gone afterwards. `trials` is in `trials_two`."""
-    done = benchmarks("--smoke", "--only", name, "--storage", str(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "not run" not in done.stdout
-    expected = {"trials_two": 2, "early_stopping": 4}
-    told = [line for line in done.stdout.splitlines() if line.startswith("  ") and " | " in line]
-    assert len(told) == expected[name]
-
-
 # --- peers do the same work ----------------------------------------------------------------------
 
 

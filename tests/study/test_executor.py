@@ -1,9 +1,5 @@
 """The executor on a real Ray: nested Tune over Train, early stopping, failures, running again."""
 
-import json
-import os
-import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -190,57 +186,6 @@ def test_a_second_driver_is_refused(tiny_study, tiny_frames, tmp_path):
         held(plan),
     ):
         pass
-
-
-RECIPE = """
-from awcl.config import TrialConfig, with_values
-from awcl.study.space import Study
-
-def study():
-    values = {values!r}
-    return Study(name="killed", base=with_values(TrialConfig(), values, "test"),
-                 seeds=[0, 1], tasks=["planes"])
-"""
-
-
-def test_a_killed_driver_loses_nothing_that_was_stored(tiny_frames, tmp_path):
-    """SIGKILL after a few epochs; running the same command again goes on from there."""
-    values = {
-        "model.backbone": "test_resnet",
-        "data.size": 32,
-        "pretrain.batch": 4,
-        "pretrain.epochs": 16,
-    }
-    recipe = tmp_path / "killed.py"
-    recipe.write_text(RECIPE.format(values=values))
-    command = [sys.executable, "-m", "awcl", "study", "run", str(recipe)]
-    command += ["--frames", str(tiny_frames), "--storage", str(tmp_path)]
-    folder = StudyFolder(tmp_path / "killed")
-    log = open(tmp_path / "log", "w")  # noqa: SIM115 - outlives this line in the child
-    driver = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
-    end = time.time() + 120
-    while time.time() < end and not any(len(t.history()) >= 2 for t in folder.trials()):
-        time.sleep(0.2)
-        assert driver.poll() is None, (tmp_path / "log").read_text()
-    os.killpg(driver.pid, signal.SIGKILL)  # the driver and its local Ray, as a power cut would
-    driver.wait()
-    time.sleep(1)
-    stored = {trial.key: trial.history() for trial in folder.trials()}
-    assert any(stored.values())
-
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    for trial in folder.trials():
-        history = trial.history()
-        assert [row["epoch"] for row in history] == list(range(1, 17))
-        kept = stored[trial.key][:-1]  # the newest may have been told before it was stored
-        assert json.dumps(history[: len(kept)]) == json.dumps(kept)
-        assert len(trial.evaluations()) == 1
-    points = sqlite3.connect(tmp_path / "mlflow.db").execute(
-        "select run_uuid, count(*), count(distinct step) from metrics "
-        "where key = 'val/proxy' group by run_uuid"
-    )
-    assert [row[1:] for row in points] == [(16, 16), (16, 16)]
 
 
 def test_what_does_not_fit_the_cluster_is_said(shared_ray, tiny_study, tiny_frames, tmp_path):
