@@ -69,7 +69,7 @@ NEEDS: dict[str, Needs] = {
     "EVAL.json": {"name": str, "epoch": int, "metrics": dict},
     "history.jsonl": {"epoch": int},
     "starts.jsonl": {"time": NUMBER, "launch": str, "places": int},
-    "decisions.jsonl": {"key": str, "epoch": int, "value": NUMBER, "seen": list, "stop": bool},
+    "decisions.jsonl": {"key": str, "epoch": int, "value": NUMBER, "stop": bool},
     "timings.jsonl": {"time": NUMBER, "seconds": dict},
     "workers.json": {"workers": list},
     "machines.jsonl": {

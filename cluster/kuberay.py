@@ -81,7 +81,7 @@ def _head(site: Site) -> dict[str, Any]:
     # MLflow's name and password, for the only process that writes to it
     container["envFrom"] = [{"secretRef": {"name": "awcl-tracking", "optional": True}}]
     template = _template(site, container)
-    claim = {"claimName": site.kubernetes.data_claim, "readOnly": True}
+    claim = {"claimName": site.kubernetes.data_claim}
     template["spec"]["volumes"].append({"name": "data", "persistentVolumeClaim": claim})
     container["volumeMounts"].append({"name": "data", "mountPath": f"{HOME}/data"})
     return {
@@ -92,7 +92,10 @@ def _head(site: Site) -> dict[str, Any]:
 
 
 def _workers(site: Site, name: str, kind: NodeType) -> dict[str, Any]:
-    template = _template(site, _container(site, "ray-worker", kind.cpus, kind.memory, kind.gpus))
+    container = _container(site, "ray-worker", kind.cpus, kind.memory, kind.gpus)
+    # of the node's disk, for packs; the rest is the image's and the node's own
+    container["resources"]["requests"]["ephemeral-storage"] = f"{kind.disk * 8 // 10}G"
+    template = _template(site, container)
     tolerations = []
     if kind.gpus:
         tolerations.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})

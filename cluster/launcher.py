@@ -108,6 +108,7 @@ def _common(
                 "--shm-size=8g",  # loader workers hand over views in it
                 "--ulimit nofile=65536:65536",
                 *(f"--env {name}='{value}'" for name, value in variables.items()),
+                *(f"--volume {volume}" for volume in site.volumes),
             ],
         },
         "initialization_commands": _registry_login(site.container),

@@ -19,6 +19,9 @@ DRIVERS = {"TRAIN_DRIVER": 1000}
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 
 
+Volume = Annotated[str, Field(pattern=r"^/[\w/.-]+:/[\w/.-]+$")]
+
+
 def _private(address: str) -> str:
     if not ipaddress.ip_address(address).is_private:
         raise ValueError(f"{address} is a public address; machines of a cluster have private ones")
@@ -37,7 +40,9 @@ class NodeType(Config):
     memory: int = Field(ge=1)
     """GB."""
     disk: int = Field(ge=50)
-    """GB; holds the image (15 GB), the packs of a study, and Ray's spilled objects."""
+    """GB; holds the image (15 GB), Ray's spilled objects, and the packs of a study: one copy on a
+    worker, which fetches them; two on the head, where `ray rsync-up` leaves one on the machine
+    beside that in the container."""
     spot: bool = False
     """Cheaper, and may be taken away; a study goes on without it (`When a spot node goes`)."""
     at_most: int = Field(1, ge=1)
@@ -86,8 +91,8 @@ class Kubernetes(Config):
     spot: dict[str, str]
     """Label of the nodes that are spot machines; they are tainted with the same."""
     data_claim: Name
-    """Volume with the frame table and its pack, mounted in the head as ~/data; workers fetch the
-    pack from the study's storage."""
+    """Volume with the frame table and its pack, mounted in the head as ~/data, which writes
+    checksums beside the pack; workers fetch it from the study's storage."""
     study: str = Field(min_length=1)
     """What the job runs, after `awcl study run`."""
 
@@ -106,6 +111,8 @@ class Site(Config):
     name: Name
     container: str = Field(min_length=1)
     """Image of cluster/Dockerfile in a registry that the machines can read."""
+    volumes: list[Volume] = []
+    """What containers of `ray up` see of their machine's disks: FOLDER_THERE:FOLDER_HERE."""
     idle_minutes: int = Field(5, ge=1)
     """How long a worker without work is kept."""
     head: NodeType

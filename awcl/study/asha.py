@@ -13,14 +13,22 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision, with what it saw: values of the rung before this one came."""
+    """One decision. compared: how many were decided at this epoch before it; their values are those
+    of their own decisions, so none is stored twice."""
 
     key: str
     epoch: int
     value: float
     cutoff: float | None
-    seen: list[float]
+    compared: int
     stop: bool
+
+    @classmethod
+    def stored(cls, line: dict[str, Any]) -> "Decision":
+        """Of a line of decisions.jsonl; those of older studies list the values instead (`seen`)."""
+        known = dict(line)
+        values = known.pop("seen", ())
+        return cls(**{"compared": len(values), **known})
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -29,7 +37,7 @@ class Decision:
     def reason(self) -> str:
         return (
             f"proxy {self.value:.3f} at epoch {self.epoch} is below the cutoff "
-            f"{self.cutoff:.3f} of {len(self.seen)} earlier trials"
+            f"{self.cutoff:.3f} of {self.compared} earlier trials"
         )
 
 
@@ -63,10 +71,9 @@ class Asha:
         if key in self.exempt or epoch not in self.rungs(epochs):
             return None
         if (key, epoch) not in self.decisions:
-            at_rung = [made for made in self.decisions.values() if made.epoch == epoch]
-            seen = [made.value for made in at_rung]
-            known = [value for value in seen if not np.isnan(value)]
+            at_rung = [made.value for made in self.decisions.values() if made.epoch == epoch]
+            known = [value for value in at_rung if not np.isnan(value)]
             cutoff = float(np.percentile(known, (1 - 1 / self.reduction) * 100)) if known else None
             stop = cutoff is not None and not value >= cutoff  # nan goes on nowhere
-            self.restore(Decision(key, epoch, value, cutoff, seen, stop))
+            self.restore(Decision(key, epoch, value, cutoff, len(at_rung), stop))
         return self.decisions[key, epoch]

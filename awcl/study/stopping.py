@@ -6,7 +6,7 @@ from awcl.study.plan import Plan, Trial
 
 
 def restored(plan: Plan) -> Asha | None:
-    """Rungs as the study left them: from the decisions, each with the values it was made on.
+    """Rungs as the study left them: from the decisions, each with the value it was made on.
 
     Epochs that were stored but not decided (the driver died in between) are decided now, in the
     order in which they came. Trials that confirm what a search found are never stopped. None where
@@ -18,7 +18,7 @@ def restored(plan: Plan) -> Asha | None:
     confirming = frozenset(trial.key for trial in plan.trials if not plan.searched(trial))
     asha = Asha(stopping.grace, stopping.reduction, exempt=confirming)
     for made in plan.folder.decisions():
-        asha.restore(Decision(**made))
+        asha.restore(Decision.stored(made))
     rows = [(row, trial) for trial in plan.trials for row in trial.folder.history()]
     for row, trial in sorted(rows, key=lambda pair: pair[0]["time"]):
         decide(asha, plan.folder, trial, row["epoch"], row["val/proxy"])

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.harness import Run
 from benchmarks.rows import trials
 
-TRIALS, EMPTY = 4, 2
+EMPTY = 2
 
 
 def measure(run: Run) -> dict[str, Any]:
@@ -19,8 +19,7 @@ def measure(run: Run) -> dict[str, Any]:
 
     with ray_session(Stages()):
         empty = trials.empty_trials(run.size(EMPTY, 1), run.folder / "tune")
-        folder = trials.study(run, "bench-trials", run.size(TRIALS, 1), places=1)
-    spans = trials.times(folder)
+        spans = trials.times(trials.study(run, places=1))
     return {
         "parts": {name: round(mean(span[name] for span in spans), 2) for name in spans[0]},
         "overhead": round(median(sum(span.values()) - span["epochs"] for span in spans), 2),

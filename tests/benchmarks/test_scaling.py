@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import Run
-from benchmarks.scaling import clock, limits, network, page, rungs
+from benchmarks.scaling import clock, limits, network, page, rungs, staging
 from benchmarks.scaling.driver import Counted
 from benchmarks.scaling.writes import kind_of
 
@@ -87,7 +87,25 @@ def test_what_is_computed_of_the_loss_is_what_two_processes_send(tmp_path):
 def test_decisions_at_a_rung_are_counted_with_all_that_they_store(tmp_path):
     (hundred,) = rungs.measure(Run(tmp_path, smoke=True)).values()
     assert hundred["decisions"] >= 100
-    assert hundred["bytes"] > 100 * 99 / 2 * 10  # each stores the values that came before
+    assert 50 < hundred["bytes"] / hundred["decisions"] < 200  # a line, however many came before
+
+
+def test_a_pack_on_its_way_takes_what_a_sum_by_hand_gives():
+    """2 million frames of 256 x 256; 16,384 of them a shard, so 122 shards and 1,152 frames more.
+    A whole shard and its header are 64 pieces of 16 MiB and one of 128 bytes; the last shard, 5."""
+    assert staging.pack_bytes() == 131_072_000_000
+    assert len(staging.shards()) == 123
+    assert staging.gets() == 8 * (122 * 65 + 5) == 63_480
+    told = [staging.minutes(rate) for rate in staging.rates().values()]
+    assert told == pytest.approx([17.48, 5.0, 3.64, 15.89], abs=0.01)
+    assert staging.waiting(staging.GP3) == pytest.approx(8 * 0.50 * 17.476 / 60, abs=0.001)
+    assert staging.gets() / staging.GETS_A_DOLLAR == pytest.approx(0.0254, abs=1e-4)
+
+
+def test_the_page_tells_what_staging_takes():
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert f"<!-- staging -->\n{staging.table_of()}\n" in text, "benchmarks.scaling --write"
+    assert "131 GB in 123 shards" in text and "| 125 MB/s | 17.5 | $1.17 |" in text
 
 
 def test_seconds_within_another_name_are_that_ones_alone(monkeypatch):
@@ -152,6 +170,22 @@ def test_the_command_tells_a_subject_and_a_smoke_run_stores_nothing():
     before = page.PAGE.read_bytes(), page.load()
     assert set(smoke("rungs")) == {"100"}
     assert (page.PAGE.read_bytes(), page.load()) == before
+
+
+@pytest.mark.slow
+def test_real_trials_and_empty_ones_are_timed():
+    found = smoke("overhead")
+    assert found["parts"]["epochs"] > 0
+    assert found["overhead"] > 0 and found["empty"] > 0
+
+
+@pytest.mark.slow
+def test_mlflow_is_timed_in_a_file_and_through_a_server():
+    found = smoke("tracking")
+    assert {where: of["calls"]["create_run"] for where, of in found["of"].items()} == {
+        "SQLite": found["trials"] + 1,
+        "server": found["trials"] + 1,
+    }
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from awcl.errors import InputError
+from benchmarks.scaling import staging
 from cluster.kuberay import GPU, RAY
 from cluster.model import SITE, load
 from cluster.rendering import rendered
@@ -94,6 +95,44 @@ def test_kubernetes_has_the_workers_that_aws_has(of_launcher, kuberay):
         assert (group["minReplicas"], group["maxReplicas"]) == (0, kind["max_workers"])
 
 
+IMAGE, SPILLED = 15, 30  # GB of the image, and of what Ray spills
+
+
+def test_each_kind_of_machine_has_disk_for_the_documented_pack(of_launcher, kuberay):
+    """SCALING.md's: once where it is staged, twice on the head, where `ray rsync-up` leaves two."""
+    pack = staging.pack_bytes() / 1e9
+    for name in ("aws", "gcp"):
+        disks = {kind: disk_of(it) for kind, it in types_of(of_launcher[name]).items()}
+        assert disks.pop("head") >= 2 * pack + IMAGE + SPILLED
+        assert len(disks) == 2 and min(disks.values()) >= pack + IMAGE + SPILLED
+    groups = kuberay["RayJob"]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    for group in groups:
+        [container] = group["template"]["spec"]["containers"]
+        asked = container["resources"]["requests"]["ephemeral-storage"]
+        assert int(asked.removesuffix("G")) >= pack + SPILLED
+
+
+def types_of(config: dict) -> dict[str, dict]:
+    """Kind of machine -> how its cloud makes one."""
+    return {name: it["node_config"] for name, it in config["available_node_types"].items()}
+
+
+def disk_of(machine: dict) -> int:
+    """GB, of AWS or of Google Cloud."""
+    if "BlockDeviceMappings" in machine:
+        return machine["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"]
+    return machine["disks"][0]["initializeParams"]["diskSizeGb"]
+
+
+def test_the_head_may_write_checksums_beside_the_pack_of_a_volume(kuberay):
+    """`awcl.study.packs.share` does, before it puts the pack into the storage."""
+    spec = kuberay["RayJob"]["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    [data] = [one for one in spec["volumes"] if one["name"] == "data"]
+    [mount] = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "data"]
+    claim = data["persistentVolumeClaim"]
+    assert not claim.get("readOnly") and not mount.get("readOnly")
+
+
 def test_machines_say_how_far_the_cluster_grows(of_launcher):
     types = of_launcher["aws"]["available_node_types"].values()
     cards = sum(kind["max_workers"] * kind["resources"].get("GPU", 0) for kind in list(types)[1:])
@@ -101,6 +140,14 @@ def test_machines_say_how_far_the_cluster_grows(of_launcher):
     [limits] = [option for option in options if "AWCL_CLUSTER_LIMITS" in option]
     assert f'"GPU":{cards}' in limits
     assert not any("LIMITS" in option for option in of_launcher["onprem"]["docker"]["run_options"])
+
+
+def test_a_faster_disk_is_mounted_into_every_container_of_ray_up(tmp_path):
+    old = "idle_minutes = 5"
+    site = load(changed(tmp_path, old, f'{old}\nvolumes = ["/opt/dlami/nvme:/mnt/nvme"]'))
+    for name in ("aws.yaml", "gcp.yaml", "onprem.yaml"):
+        options = yaml.safe_load(rendered(site)[name])["docker"]["run_options"]
+        assert "--volume /opt/dlami/nvme:/mnt/nvme" in options
 
 
 def test_without_a_cpu_pool_there_is_one_kind_of_worker(tmp_path):
@@ -126,6 +173,7 @@ def test_an_image_in_a_clouds_registry_is_pulled_by_the_machines_role(tmp_path):
         ("[head]\n", "[head]\nspot = true\n", "head: is one machine on demand"),
         ('head = "10.0.0.10"', 'head = "8.8.8.8"', "8.8.8.8 is a public address"),
         ("idle_minutes = 5", "idle = 5", "idle"),
+        ("idle_minutes = 5", 'volumes = ["nvme:/mnt"]', "volumes"),
         ('name = "awcl"', "name = ", "is no TOML"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`ray up`, `ray submit`, `ray get-head-ip` and `ray down`, with nothing of AWS but its answers.
+"""`ray up` to `ray down`, as README.md says, with nothing of AWS but its answers.
 
 An EC2 of moto on this machine; ssh and rsync are stubs that only write down what they are told, so
 nothing of what a node would run is run here.
@@ -30,12 +30,14 @@ name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
 with open({log!r}, "a") as log:
     log.write(json.dumps([name, *words]) + "\\n")
 told = " ".join(words)
+if "docker run" in told:
+    open({log!r} + ".runs", "w").close()
 if "printenv HOME" in told:
     print("/home/awcl")
 elif ".Config.Env" in told:
     print(json.dumps(["HOME=/home/awcl"]))
 elif ".State.Running" in told:
-    print("docker run" in open({log!r}).read())
+    print(os.path.exists({log!r} + ".runs"))
 elif "command -v docker" in told:
     print("docker")
 """
@@ -145,15 +147,41 @@ def test_from_ray_up_to_ray_down(ray, lab, machines, account):
     said, _ = ray("get-head-ip", "aws.yaml")
     assert said.split()[-1] == head["PublicIpAddress"]
 
+    _brings_the_frames(ray, lab)
     entry = str(CLUSTER / "submit_entry.py")
     _, nodes = ray("submit", "--no-config-cache", "aws.yaml", entry, "planes",
                    "--storage", "s3://bucket/studies")  # fmt: skip
     assert "submit_entry.py" in nodes
     assert "python /home/awcl/submit_entry.py planes --storage s3://bucket/studies" in nodes
+    _, nodes = ray("submit", "--tmux", "aws.yaml", entry, "planes", "--smoke")
+    assert "tmux new -d" in nodes and "submit_entry.py planes --smoke" in nodes
+    _can_be_watched(ray)
 
     ray("down", "-y", "aws.yaml")
     assert not running(machines)
     assert not with_variable(MARK, "1")
+
+
+def _brings_the_frames(ray, lab) -> None:
+    """One copy on the machine, and one in the container: a head's disk holds both."""
+    (lab / "packs").mkdir()
+    ray("exec", "aws.yaml", "mkdir -p ~/data")
+    _, nodes = ray("rsync-up", "aws.yaml", "packs/", "/home/awcl/data/packs/")
+    on_the_machine, into_the_container = "/tmp/ray_tmp_mount/awcl/home/awcl/data/packs", "exec -i"
+    assert on_the_machine in nodes and into_the_container in nodes
+
+
+def _can_be_watched(ray) -> None:
+    _, nodes = ray("attach", "aws.yaml")
+    assert "$SHELL" in nodes
+    _, nodes = ray("attach", "--tmux", "aws.yaml")
+    assert "tmux attach" in nodes
+    _, nodes = ray("dashboard", "aws.yaml")
+    assert "8265:localhost:8265" in nodes
+    _, nodes = ray("exec", "aws.yaml", "ray status")
+    assert "ray status" in nodes
+    _, nodes = ray("monitor", "aws.yaml")
+    assert "tail" in nodes and "monitor" in nodes
 
 
 def _is_as_the_file_says(head: dict, account: dict) -> None:

@@ -104,12 +104,12 @@ def test_the_first_at_a_rung_goes_on_and_the_best_always_does():
     assert asha.decide("d", 3, 0.0, 8) is None, "epoch 3 is no rung"
 
 
-def test_a_decision_says_what_it_saw():
+def test_a_decision_says_what_it_was_compared_with():
     asha = Asha(1, 2)
     for key, value in (("a", 0.2), ("b", 0.6)):
         asha.decide(key, 1, value, 8)
     decision = asha.decide("c", 1, 0.3, 8)
-    assert decision.seen == [0.2, 0.6] and decision.cutoff == pytest.approx(0.4)
+    assert decision.compared == 2 and decision.cutoff == pytest.approx(0.4)
     assert decision.reason == (
         "proxy 0.300 at epoch 1 is below the cutoff 0.400 of 2 earlier trials"
     )
@@ -125,13 +125,24 @@ def test_decisions_stand_after_a_restart_and_those_to_come_are_the_same(race, af
 
     again = Asha(grace, reduction)
     for line in lines[:after]:
-        again.restore(Decision(**json.loads(line)))
+        again.restore(Decision.stored(json.loads(line)))
     value = {(d.key, d.epoch): d.value for d in whole.decisions.values()}
     for trial, epoch, stopped in told:
         report = value.get((f"t{trial}", epoch), 0.0)
         decision = again.decide(f"t{trial}", epoch, report, epochs)
         assert (decision is not None and decision.stop) == stopped
     assert list(again.decisions.values()) == list(whole.decisions.values())
+
+
+def test_what_an_older_study_stored_is_the_same_decision():
+    old = {"key": "c", "epoch": 1, "value": 0.3, "cutoff": 0.4, "seen": [0.2, 0.6], "stop": True}
+    assert Decision.stored(old) == Decision("c", 1, 0.3, 0.4, compared=2, stop=True)
+
+
+def test_what_a_decision_stores_does_not_grow_with_the_trials_before_it():
+    asha = Asha(1, 2)
+    lines = [json.dumps(asha.decide(f"{n:04d}", 1, 0.5, 8).as_dict()) for n in range(1000)]
+    assert len(lines[-1]) < len(lines[1]) + 10
 
 
 def test_asked_again_with_another_value_the_first_decision_stands():
