@@ -8,6 +8,8 @@ takes must stay below the seconds of an epoch; beyond, events wait, and so do tr
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.scaling.markdown import table
+
 STORE = 0.03  # seconds a request to an object store of the same region, assumed
 EPOCHS = (10, 60, 600)  # seconds of an epoch
 
@@ -64,8 +66,6 @@ def settings(driver: Figures, mlflow: Figures, writes: Figures) -> dict[str, flo
 
 
 def table_of(driver: Figures, mlflow: Figures, writes: Figures) -> str:
-    from benchmarks.scaling.page import table
-
     rows = [
         [name, f"{1000 * seconds:.0f}", f"{1 / seconds:.0f}",
          *(f"{epoch / seconds:,.0f}" for epoch in EPOCHS)]

@@ -7,13 +7,14 @@ was not measured yet is said to be so.
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
 from benchmarks.harness import lasting, size
 from benchmarks.scaling import limits, network, staging
+from benchmarks.scaling.markdown import table
 
 HERE = Path(__file__).parents[2] / "cluster"
 PAGE, STORE = HERE / "SCALING.md", HERE / "scaling.json"
@@ -21,7 +22,6 @@ COMPUTED = "(`python -m benchmarks.scaling --write`: computed, not measured.)"
 BLOCK = re.compile(r"(<!-- ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Figures = dict[str, Any]
-Cells = Iterable[object]
 
 
 def add(name: str, figures: Figures, took: float, busy: float) -> None:
@@ -73,13 +73,6 @@ def condition(of: Figures) -> str:
         f"(`{of['command']}`, {of['date']}, {about['cores']} cores of {about['processor']}"
         f"{neighbours}.)"
     )
-
-
-def table(head: Cells, rows: Iterable[Cells]) -> str:
-    """A table of Markdown; its first column is words, the others are figures."""
-    heads = [str(cell) for cell in head]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *([str(c) for c in r] for r in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # --- the tables ------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from it; the rest are assumptions, all of them here.
 
 from typing import Any
 
+from benchmarks.scaling.markdown import table
+
 FRAMES, SIZE = 2_000_000, 224
 HEADER = 128  # bytes of a .npy file before its array
 NODES = 8
@@ -71,7 +73,6 @@ def waiting(rate: float) -> float:
 def table_of() -> str:
     from awcl.objects import PIECE
     from benchmarks.harness import size
-    from benchmarks.scaling.page import table
 
     rows: list[list[Any]] = [
         [name, f"{rate / 1e6:.4g} MB/s", f"{minutes(rate):.1f}", f"${waiting(rate):.2f}"]
