@@ -9,6 +9,7 @@ so that no process is started for a trial. What those cost is in `overhead.py`.
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -25,6 +26,7 @@ from awcl.files import as_path, read_json
 from awcl.study.space import Resources, Study
 
 AT_A_TIME, EPOCHS = 8, 3
+PATIENCE = 600.0  # seconds for the actors of all places to start
 TEMPLATE = "template"  # in the storage, beside the study
 
 
@@ -126,6 +128,7 @@ def drive(space: dict[str, dict[str, Any]]) -> None:
     job = space["job"]
     trial, config = records.TrialFolder(as_path(job["folder"])), TrialConfig(**job["config"])
     template, epochs = _template(trial), config.pretrain.epochs
+    _wait_for_all_actors(trial)
     group = placement_group([{"TRAIN_DRIVER": 0.01}])
     (row,) = records.TrialFolder(template).history()
     for epoch in range(1, epochs + 1):
@@ -136,6 +139,22 @@ def drive(space: dict[str, dict[str, Any]]) -> None:
     remove_placement_group(group)
     trial.write_done("finished", epoch=epochs)
     tune.report({"final": True})
+
+
+def _wait_for_all_actors(trial: records.TrialFolder) -> None:
+    """Until each place has its actor.
+
+    A stub ends before the process of the next one is up. So the first actor would do all trials,
+    and for each of them Tune would start a process that nobody waits for any more.
+    """
+    here, trials = _template(trial).parent / "actors", trial.path.parent
+    here.mkdir(exist_ok=True)
+    (here / str(os.getpid())).touch()
+    end = time.monotonic() + PATIENCE
+    while len(list(here.iterdir())) < min(AT_A_TIME, len(list(trials.iterdir()))):
+        if time.monotonic() > end:
+            raise RuntimeError(f"not every place had its actor within {PATIENCE:.0f} s")
+        time.sleep(0.1)
 
 
 def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
@@ -169,12 +188,29 @@ def _between_0_and_1(key: str, epoch: int) -> float:
     return int(hashing.of_json([key, epoch])[:8], 16) / 2**32
 
 
+class Places(Counter):
+    """How many actors may be kept: as many as there are places, and those that trials wait for."""
+
+    def __missing__(self, key: Any) -> int:
+        return AT_A_TIME
+
+
 @contextmanager
 def in_place() -> Iterator[None]:
     """Meanwhile studies of this process run stubs, AT_A_TIME of them whatever cores there are."""
     from ray import tune
+    from ray.tune.execution import tune_controller
 
     from awcl.study import driver, worker
+
+    class Cache(tune_controller._ObjectCache):
+        """Keeps the actor of each place. Tune keeps as many as trials wait for, and none waits: the
+        next comes when one has ended and is judged. So it would start a process for almost each.
+        """
+
+        def __init__(self, may_keep_one: bool = True):
+            super().__init__(may_keep_one)
+            self._max_num_objects = Places()
 
     with ExitStack() as stack:
         limits = {"AWCL_CLUSTER_LIMITS": f'{{"CPU": {AT_A_TIME}}}'}
@@ -183,6 +219,7 @@ def in_place() -> Iterator[None]:
         stack.enter_context(patch.object(worker, "evaluate_job", evaluate_job))
         reusing = partial(tune.TuneConfig, reuse_actors=True)
         stack.enter_context(patch.object(tune, "TuneConfig", reusing))
+        stack.enter_context(patch.object(tune_controller, "_ObjectCache", Cache))
         yield
 
 
