@@ -34,6 +34,8 @@ def measure(run: Run, trials: int) -> dict[str, Any]:
     study, stages = stub.study(trials, backbone), Times()
     with stages.of("plan"):
         plan = make_plan(study, table, storage)
+    if len(plan.trials) != trials:
+        raise RuntimeError(f"{len(plan.trials)} trials, not {trials}: some of the points are equal")
     executed = _execute(plan, Tracker(_database(storage, "live"), plan.folder), stages)
     with stages.of("table"):
         _table(plan.folder)

@@ -40,7 +40,7 @@ def frames(folder: Path, count: int) -> Path:
 
 
 def study(trials: int, backbone: str) -> Study:
-    """So many trials: points of one axis on two seeds; to the full budget, judged on planes."""
+    """So many trials: points of two axes on two seeds; to the full budget, judged on planes."""
     values = {
         "model.backbone": backbone,
         "data.size": 64,
@@ -51,7 +51,10 @@ def study(trials: int, backbone: str) -> Study:
     return Study(
         name="stubs",
         base=with_values(TrialConfig(), values, "benchmarks"),
-        axes={"pretrain.temperature": {"low": 0.01, "high": 10, "log": True}},
+        axes={  # one alone has too few values: equal points are one
+            "pretrain.temperature": {"low": 0.01, "high": 10, "log": True},
+            "pretrain.lr": {"low": 0.001, "high": 1, "log": True},
+        },
         sampler="random",
         samples=trials // 2,
         seeds=[0, 1],
@@ -213,8 +216,11 @@ def in_place() -> Iterator[None]:
             self._max_num_objects = Places()
 
     with ExitStack() as stack:
-        limits = {"AWCL_CLUSTER_LIMITS": f'{{"CPU": {AT_A_TIME}}}'}
-        stack.enter_context(patch.dict(os.environ, limits))
+        variables = {
+            "AWCL_CLUSTER_LIMITS": f'{{"CPU": {AT_A_TIME}}}',
+            "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",  # else a busy machine's actor is not reused
+        }
+        stack.enter_context(patch.dict(os.environ, variables))
         stack.enter_context(patch.object(driver, "drive", drive))
         stack.enter_context(patch.object(worker, "evaluate_job", evaluate_job))
         reusing = partial(tune.TuneConfig, reuse_actors=True)
