@@ -18,7 +18,7 @@ from benchmarks.harness import Row, Run, has_peer, lasting, threads, without_pee
 
 WIDTH, TEMPERATURE = 128, 0.1
 # Views: turns. The largest alone takes as long as all others together.
-TURNS = {1024: 15, 2048: 9, 4096: 5, 8192: 3, 16384: 1}
+TURNS = {1024: 9, 2048: 7, 4096: 5, 8192: 3, 16384: 3}
 MATRICES = 12  # (N, N) ones that the peers hold at once; a guess that is on the safe side
 
 

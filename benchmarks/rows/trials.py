@@ -1,16 +1,18 @@
 """What a trial costs beside its training: six short trials of a study, one at a time.
 
 The limit is Ray's own, measured in the same session: trials of Tune that each start Train with one
-worker, which reports once and ends. Ours do as much and are a study's: they open the pack, measure
-the proxy, write checkpoints, are told to storage and MLflow. A trial's overhead is the time from
-its start to that of the next one, less the seconds of its epochs as the loop counted them; where it
-goes is told by what the study stores of its times.
+worker, which reports once and ends; each is timed from its start to that of the next one. Ours do
+as much and are a study's: they open the pack, measure the proxy, write checkpoints, are told to
+storage and MLflow. A trial's overhead is the time between the same two starts, less the seconds of
+its epochs as the loop counted them; where it goes is told by what the study stores of its times.
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 from awcl.records import StudyFolder, TrialFolder
 from benchmarks import material, studies
@@ -106,20 +108,31 @@ def _end(trial: TrialFolder) -> float:
 
 
 def empty_trials(count: int, storage: Path, places: int = 1) -> list[float]:
-    """Seconds of each of so many trials of Tune that run Train with nothing to do."""
+    """Seconds from the start of a trial, which runs Train with nothing to do, to that of the one
+    which takes its place; so many of them."""
     from ray import tune
 
     from awcl.study.cluster import drivers_ask_for
 
-    results = tune.Tuner(
+    starts: list[float] = []
+
+    class Starts(tune.Callback):
+        def on_trial_start(self, iteration, trials, trial, **info) -> None:
+            starts.append(time.time())
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune pickles callbacks
+
+    tune.Tuner(
         tune.with_resources(_empty_driver, drivers_ask_for()),
         param_space={"storage": str(storage)},
-        tune_config=tune.TuneConfig(num_samples=count, max_concurrent_trials=places),
-        run_config=tune.RunConfig(name="empty", storage_path=str(storage), verbose=0),
+        tune_config=tune.TuneConfig(num_samples=count + places, max_concurrent_trials=places),
+        run_config=tune.RunConfig(
+            name="empty", storage_path=str(storage), verbose=0, callbacks=[Starts()]
+        ),
     ).fit()
-    found = [result.metrics["time_total_s"] for result in results]
     shutil.rmtree(storage)
-    return found
+    return [after - start for start, after in zip(starts, starts[places:], strict=False)]
 
 
 def _empty_driver(space: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from awcl.data.views import Views
 from awcl.files import append_line
 from awcl.pretrain.loss import group_loss
 from awcl.records import StudyFolder
@@ -124,6 +125,18 @@ def test_the_table_tells_what_its_short_rows_took_and_shows_the_quickstart(table
     (table.parent / "quickstart.png").touch()
     results.add("views", [Row("views", "1 v/s")], 60, 0)
     assert "](quickstart.png)" in table.read_text()
+
+
+def test_rows_of_another_machine_stand_under_its_name(table, monkeypatch):
+    results.add("views", [Row("views", "1 v/s")], 60, 0)
+    here = results.told(results.machine())
+    assert f"\n{here}\n" in table.read_text()
+    elsewhere = results.machine() | {"processor": "Another One"}
+    monkeypatch.setattr(results, "machine", lambda: elsewhere)
+    results.add("epoch", [Row("epoch", "1 v/s")], 1000, 0)
+    text = table.read_text()
+    assert f"views: {here}" in text and f"epoch: {results.told(elsewhere)}" in text
+    assert "took 17.7 minutes in all, more than the 15 that they may take" in text
 
 
 def test_what_was_measured_on_a_busy_machine_is_called_preliminary(table):
@@ -258,7 +271,8 @@ def test_the_mask_form_is_our_loss():
 
 def test_the_view_by_hand_is_one_and_differs_from_view_to_view():
     image = np.random.default_rng(0).integers(0, 256, (192, 256), dtype=np.uint8)
-    made = [views.view_by_hand(image, 1, 0, view) for view in range(8)]
+    seeding = Views(views.RECIPE, views.SIZE, seed=0)
+    made = [views.view_by_hand(image, seeding.reseed(1, 0, view)) for view in range(8)]
     assert all(view.shape == (views.SIZE, views.SIZE) and view.dtype == np.uint8 for view in made)
     assert len({view.tobytes() for view in made}) == 8
-    assert np.array_equal(made[3], views.view_by_hand(image, 1, 0, 3))
+    assert np.array_equal(made[3], views.view_by_hand(image, seeding.reseed(1, 0, 3)))
