@@ -10,6 +10,7 @@ import pytest
 
 from awcl.__main__ import main
 from awcl.data.table import FrameTable
+from awcl.study import recipes
 from awcl.taxonomy import Taxonomy
 
 PAGE = (Path(__file__).parents[2] / "cluster" / "README.md").read_text()
@@ -46,6 +47,26 @@ def test_the_head_has_the_packs_of_the_study_and_of_its_smoke_run(at_home, monke
         assert run(*shlex.split(command)) == 0
     assert len(list(at_home.glob("packs/*/PACK.json"))) == len(commands) == 2
     (at_home / "images").rename(at_home / "elsewhere")
-    plan = "study run planes --frames clean.parquet --packs packs --dry-run".split()
+    plan = ["study", "run", "planes", "--frames", "clean.parquet", "--packs", "packs", "--dry-run"]
     for flags in ([], ["--smoke"]):
         assert run(*plan, *flags) == 0, capsys.readouterr().err
+
+
+def test_the_recipe_asks_for_cards_to_train_and_for_none_to_evaluate(tmp_path, of_launcher):
+    [recipe] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "mine.py").write_text(recipe)
+    study = recipes.load(str(tmp_path / "mine.py"))
+    assert study.name == "mine" and len(study.axes) == 2 and study.tasks
+    kinds = of_launcher["aws"]["available_node_types"]
+    assert set(study.prices) == set(kinds)
+    trains, judges = (kinds[f"{kind}-workers"]["resources"] for kind in ("gpu", "cpu"))
+    assert 0 < study.resources.gpus <= trains["GPU"] and study.resources.cpus <= trains["CPU"]
+    assert study.evaluation.gpus == 0 and study.evaluation.cpus <= judges["CPU"]
+
+
+def test_prices_of_own_machines_go_by_the_name_that_ray_gives_them(of_launcher):
+    from ray.autoscaler._private.local.config import prepare_local
+
+    prepared, _ = prepare_local(of_launcher["onprem"])
+    [name] = prepared["available_node_types"]
+    assert f'{{"{name}": ' in PAGE
