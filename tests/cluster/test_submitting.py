@@ -155,6 +155,18 @@ def test_the_file_that_ray_submit_ships_is_study_run_on_that_cluster(monkeypatch
     assert "study 'nosuchstudy': no such file and no recipe" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("tracking", [["--tracking", "http://lab"], ["--track=http://lab"]])
+def test_what_ray_submit_ships_takes_no_server_that_passwords_go_to_readably(
+    monkeypatch, capsys, tracking
+):
+    monkeypatch.setattr(sys, "argv", ["submit_entry.py", "nosuchstudy", *tracking, "--smoke"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(CLUSTER / "submit_entry.py"), run_name="__main__")
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "awcl: --tracking http://lab: sends passwords readably; give https://"
+
+
 def test_the_shipped_file_needs_nothing_beside_it(tmp_path):
     """It is copied alone: whatever it imports is in the image."""
     text = (CLUSTER / "submit_entry.py").read_text()
