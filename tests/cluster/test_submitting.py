@@ -33,7 +33,7 @@ def told(capsys, *arguments: str) -> str:
         ([*STORAGE, "--tracking", "http://mlflow.lab"], "sends passwords readably"),
         ([*STORAGE, "--cluster", "http://10.0.0.1:8265"], "send the token readably"),
         ([*STORAGE, "--cluster", "none.yaml"], "--cluster none.yaml: No such file"),
-        ([*STORAGE, "--cluster", str(CLUSTER / "kuberay.yaml")], "kubectl create -f"),
+        ([*STORAGE, "--cluster", str(CLUSTER / "kuberay.yaml")], "kubectl apply -f"),
         ([*STORAGE, "--cluster", str(CLUSTER / "docker-compose.yaml")], "names no provider"),
         ([*STORAGE, "--cluster", URL], URL),
     ],
