@@ -140,6 +140,9 @@ def _data_parsers(actions: Any) -> None:
     c.add_argument("frames", metavar="FRAMES.parquet")
     c.add_argument("--size", type=int, default=224, help="view size in pixels (224)")
     c.add_argument("--packs", metavar="DIR")
+    c.add_argument(
+        "--smoke", action="store_true", help="the few frames of `awcl study run --smoke`"
+    )
     _taxonomy_flag(c)
 
 

@@ -14,7 +14,7 @@ GPU = "nvidia.com/gpu"
 
 
 def documents(site: Site) -> list[dict[str, Any]]:
-    """`kubectl apply` of the policy, `kubectl create` of the job; both are in one file."""
+    """The policy and the job, in one file for `kubectl apply`."""
     return [_policy(site), _job(site)]
 
 

@@ -1,12 +1,14 @@
 """The machines of a cluster, and what differs from lab to lab: `cluster/site.toml`, typed."""
 
 import ipaddress
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from awcl.commands.submitting import check_words
 from awcl.config import Config, parse
 from awcl.errors import InputError
 
@@ -29,6 +31,14 @@ def _private(address: str) -> str:
 
 
 PrivateAddress = Annotated[str, AfterValidator(_private)]
+
+
+def _checked(command: str) -> str:
+    check_words(shlex.split(command))
+    return command
+
+
+Command = Annotated[str, Field(min_length=1), AfterValidator(_checked)]
 
 
 class NodeType(Config):
@@ -93,7 +103,7 @@ class Kubernetes(Config):
     data_claim: Name
     """Volume with the frame table and its pack, mounted in the head as ~/data, which writes
     checksums beside the pack; workers fetch it from the study's storage."""
-    study: str = Field(min_length=1)
+    study: Command
     """What the job runs, after `awcl study run`."""
 
 

@@ -13,7 +13,14 @@ import os
 import sys
 
 from awcl.__main__ import main
+from awcl.commands.submitting import check_words
+from awcl.errors import InputError
 
 if __name__ == "__main__":
+    try:
+        check_words(sys.argv[1:])
+    except InputError as error:
+        print(f"awcl: {error}", file=sys.stderr)
+        sys.exit(2)
     os.environ.setdefault("RAY_ADDRESS", "auto")  # this cluster, not a Ray of its own
     main(["study", "run", *sys.argv[1:]])

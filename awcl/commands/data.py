@@ -71,7 +71,12 @@ def audit(options: argparse.Namespace) -> int:
 def pack(options: argparse.Namespace) -> int:
     from awcl.data.packing import find_or_build
 
-    made = find_or_build(frame_table(options), options.size, packs_folder(options))
+    table = frame_table(options)
+    if options.smoke:
+        from awcl.study import smoke
+
+        table = smoke.fewer(table)
+    made = find_or_build(table, options.size, packs_folder(options))
     tell_failed(made)
     print(f"{len(made)} frames at {options.size} px -> {made.folder}")
     return 0

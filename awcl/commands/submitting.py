@@ -52,14 +52,22 @@ def _flags(options: argparse.Namespace) -> list[str]:
             )
         flags += [flag, value]
     if options.tracking:
-        _check_tracking(options.tracking)
+        check_tracking(options.tracking)
         flags += ["--tracking", options.tracking]
     if options.rename:
         flags += ["--as", options.rename]
     return [*flags, "--smoke"] if options.smoke else flags
 
 
-def _check_tracking(uri: str) -> None:
+def check_words(words: list[str]) -> None:
+    """The same of what follows `awcl study run`, for other ways to a cluster than `submit`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--tracking", nargs="?", const="", default="")
+    check_tracking(parser.parse_known_args(words)[0].tracking)
+
+
+def check_tracking(uri: str) -> None:
+    """Raises InputError for a server whose password others could read, as `_flags` says."""
     parts = urlsplit(uri)
     if parts.password:
         raise InputError(

@@ -28,7 +28,7 @@ class Evaluations:
         self._running: dict[ray.ObjectRef, Evaluation] = {}
         asked = plan.study.evaluation or plan.study.resources
         self._asked = asked
-        remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=1)
+        remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=asked.retries)
         self._task = remote(worker.evaluate_job)
 
     @property

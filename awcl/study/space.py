@@ -45,7 +45,7 @@ class Resources(Config):
     concurrent: int = Field(0, ge=0)
     """Trials at a time; 0: as many as fit."""
     retries: int = Field(2, ge=0)
-    """Restarts of a trial whose worker died."""
+    """Restarts of a trial, or of an evaluation, whose worker died."""
     node_disk: str | None = None
     """A folder on every machine's own disk, e.g. "/mnt/nvme" or "$TMPDIR", to which packs are
     copied before they are read. None: a pack is read where it lies, and where that is an object

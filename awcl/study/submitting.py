@@ -62,7 +62,7 @@ def _check_launcher(file: Path) -> None:
         raise InputError(f"--cluster {file}: is no YAML") from error
     if any(isinstance(one, dict) and one.get("kind") == "RayJob" for one in documents):
         raise InputError(
-            f"--cluster {file}: is itself the job, for Kubernetes; `kubectl create -f {file}`"
+            f"--cluster {file}: is itself the job, for Kubernetes; `kubectl apply -f {file}`"
         )
     if not isinstance(documents[0] if documents else None, dict) or "provider" not in documents[0]:
         raise InputError(f"--cluster {file}: is no file of `ray up`: it names no provider")

@@ -20,6 +20,7 @@ CONNECTION = 75e6  # bytes a second that one connection to an object store gives
 GP3 = 125e6  # of AWS's gp3, as it comes and as site.toml has it
 LINK = 437e6  # the most between a g5.2xlarge and its gp3, by bursts: 3.5 Gbit/s
 TEN_GIGABIT = 1.1e9  # what is left of 10 Gbit/s for data
+FROM_HOME = {"100 Mbit/s": 100e6 / 8, "1 Gbit/s": 1e9 / 8}  # lines, as fast as they are named
 
 
 def side() -> int:
@@ -65,6 +66,12 @@ def minutes(rate: float) -> float:
     return pack_bytes() / rate / 60
 
 
+def from_home() -> str:
+    """What comes before: the pack's way to the head."""
+    told = [f"{minutes(rate) / 60:.1f} hours over {line}" for line, rate in FROM_HOME.items()]
+    return f"Before that the pack goes from home to the head, once: {', '.join(told)}."
+
+
 def waiting(rate: float) -> float:
     """$ for all nodes while they fetch."""
     return NODES * NODE_HOUR * minutes(rate) / 60
@@ -84,6 +91,7 @@ def table_of() -> str:
         f"{pack_bytes() / 1e9:.0f} GB in {len(shards())} shards. {NODES} nodes fetch "
         f"{NODES * pack_bytes() / 1e12:.2f} TB, by {gets():,} requests of at most {size(PIECE)}, "
         f"which cost ${gets() / GETS_A_DOLLAR:.2f}.\n\n{table(head, rows)}\n\n"
+        f"{from_home()}\n\n"
         f"(Assumed, {PRICED}: ${NODE_HOUR:.2f} an hour and node, ${1000 / GETS_A_DOLLAR:.4f} a "
         f"thousand requests, {CONNECTION / 1e6:.0f} MB/s a connection, and the bandwidths of the "
         "table.)"

@@ -98,6 +98,8 @@ def test_a_pack_on_its_way_takes_what_a_sum_by_hand_gives():
     assert staging.gets() == 8 * (122 * 65 + 5) == 63_480
     told = [staging.minutes(rate) for rate in staging.rates().values()]
     assert told == pytest.approx([17.48, 5.0, 3.64, 15.89], abs=0.01)
+    home = [staging.minutes(rate) for rate in staging.FROM_HOME.values()]
+    assert home == pytest.approx([174.76, 17.48], abs=0.01)
     assert staging.waiting(staging.GP3) == pytest.approx(8 * 0.50 * 17.476 / 60, abs=0.001)
     assert staging.gets() / staging.GETS_A_DOLLAR == pytest.approx(0.0254, abs=1e-4)
 

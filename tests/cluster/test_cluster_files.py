@@ -175,6 +175,8 @@ def test_an_image_in_a_clouds_registry_is_pulled_by_the_machines_role(tmp_path):
         ("idle_minutes = 5", "idle = 5", "idle"),
         ("idle_minutes = 5", 'volumes = ["nvme:/mnt"]', "volumes"),
         ('name = "awcl"', "name = ", "is no TOML"),
+        ('study = "planes ', 'study = "planes --tracking http://lab ', "sends passwords readably"),
+        ('study = "planes ', "study = \"planes --as 'mine ", "No closing quotation"),
     ],
 )
 def test_a_wrong_site_is_refused_in_a_line(tmp_path, old, new, told):

@@ -233,6 +233,37 @@ def test_nothing_runs_as_root(kuberay):
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
         [container] = pod["spec"]["containers"]
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_bucket_is_closed_encrypted_and_refuses_what_comes_without_tls(account):
+    bucket = account["Bucket"]["Properties"]
+    closed = bucket["PublicAccessBlockConfiguration"]
+    assert set(closed) == {
+        "BlockPublicAcls",
+        "BlockPublicPolicy",
+        "IgnorePublicAcls",
+        "RestrictPublicBuckets",
+    }
+    assert all(value is True for value in closed.values())
+    [rule] = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms")
+    [policy] = [one for one in account.values() if one["Type"] == "AWS::S3::BucketPolicy"]
+    assert policy["Properties"]["Bucket"] == {"!Ref": "Bucket"}
+    [refused] = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert refused == {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [{"!GetAtt": "Bucket.Arn"}, {"!Sub": "${Bucket.Arn}/*"}],
+        "Condition": {"Bool": {"aws:SecureTransport": False}},
+    }
+
+
+def test_the_bucket_of_google_is_closed():
+    script = (CLUSTER / "gcp-account.sh").read_text().replace("\\\n", " ")
+    [made] = [line for line in script.splitlines() if "buckets create" in line]
+    assert "--public-access-prevention" in made and "--uniform-bucket-level-access" in made
 
 
 # --- secrets ------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def told(capsys, *arguments: str) -> str:
         ([*STORAGE, "--tracking", "http://mlflow.lab"], "sends passwords readably"),
         ([*STORAGE, "--cluster", "http://10.0.0.1:8265"], "send the token readably"),
         ([*STORAGE, "--cluster", "none.yaml"], "--cluster none.yaml: No such file"),
-        ([*STORAGE, "--cluster", str(CLUSTER / "kuberay.yaml")], "kubectl create -f"),
+        ([*STORAGE, "--cluster", str(CLUSTER / "kuberay.yaml")], "kubectl apply -f"),
         ([*STORAGE, "--cluster", str(CLUSTER / "docker-compose.yaml")], "names no provider"),
         ([*STORAGE, "--cluster", URL], URL),
     ],
@@ -153,6 +153,18 @@ def test_the_file_that_ray_submit_ships_is_study_run_on_that_cluster(monkeypatch
         runpy.run_path(str(CLUSTER / "submit_entry.py"), run_name="__main__")
     assert ended.value.code == 2 and os.environ["RAY_ADDRESS"] == "auto"
     assert "study 'nosuchstudy': no such file and no recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tracking", [["--tracking", "http://lab"], ["--track=http://lab"]])
+def test_what_ray_submit_ships_takes_no_server_that_passwords_go_to_readably(
+    monkeypatch, capsys, tracking
+):
+    monkeypatch.setattr(sys, "argv", ["submit_entry.py", "nosuchstudy", *tracking, "--smoke"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(CLUSTER / "submit_entry.py"), run_name="__main__")
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "awcl: --tracking http://lab: sends passwords readably; give https://"
 
 
 def test_the_shipped_file_needs_nothing_beside_it(tmp_path):

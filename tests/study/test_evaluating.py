@@ -1,0 +1,27 @@
+"""What evaluations ask Ray for. No Ray."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from awcl.study import evaluating
+from awcl.study.space import Resources
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        (Resources(cpus=3, retries=5), {"num_cpus": 3, "num_gpus": 0, "max_retries": 5}),
+        (None, {"num_cpus": 2, "num_gpus": 1, "max_retries": 4}),
+    ],
+)
+def test_an_evaluation_asks_for_its_own_resources_or_a_trials(tiny_study, monkeypatch, own, asked):
+    trials = Resources(cpus=2, gpus=1, retries=4)
+    study = tiny_study.model_copy(update={"resources": trials, "evaluation": own})
+    plan = SimpleNamespace(study=study, missing_evaluations=lambda: iter(()))
+    given = {}
+    monkeypatch.setattr(
+        evaluating.ray, "remote", lambda **what: given.update(what) or (lambda f: f)
+    )
+    evaluating.Evaluations(plan, tracker=None, progress=None)
+    assert given == asked
