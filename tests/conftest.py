@@ -52,6 +52,16 @@ def _of_python(process: psutil.Process) -> bool:
     return kept and process.ppid() == os.getpid()
 
 
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Ray, its Train and its Tune leave handlers behind, which the next test would meet."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """A folder with subsets of the public data sets, laid out as their downloads are."""
