@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def in_a_thread(do: Callable[[], T]) -> "Future[T]":
+def in_a_thread(do: Callable[[], T]) -> Future[T]:
     """What `do` comes to, or raises. The thread holds up no end of the process, as that of a pool
     of `concurrent.futures` would."""
     ended: Future[T] = Future()

@@ -3,7 +3,6 @@
 import argparse
 import json
 import shutil
-import signal
 import sys
 import warnings
 from collections import namedtuple
@@ -45,7 +44,6 @@ SMALL = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8}
 def awcl(capsys, monkeypatch):
     """awcl("pack", file, ...) -> exit code, stdout, stderr. What it sets for its process goes."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments) -> Told:
         capsys.readouterr()
@@ -53,8 +51,7 @@ def awcl(capsys, monkeypatch):
             main([str(argument) for argument in arguments])
         return Told(ended.value.code or 0, *capsys.readouterr())
 
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -314,9 +311,7 @@ def test_what_is_interrupted_says_how_to_go_on(awcl, monkeypatch, tmp_path, rais
         raise raised
 
     monkeypatch.setattr(commands, "study_status", interrupted)
-    before = signal.getsignal(signal.SIGINT)
     told = awcl("study", "status", "planes")
-    signal.signal(signal.SIGINT, before)
     assert told.code == 130
     assert told.err == "awcl: interrupted; run the same command again to go on\n"
 

@@ -14,15 +14,15 @@ class Plan:
 
 
 FILES = {
-    "startup": Plan(20),
-    "views": Plan(60),
+    "startup": Plan(10),
+    "views": Plan(45),
     "epoch": Plan(180),
-    "loss": Plan(150),
+    "loss": Plan(210),
     "loss_memory": Plan(600, long=True),
-    "workers": Plan(60),
-    "probes": Plan(90),
+    "workers": Plan(30),
+    "probes": Plan(100),
     "packing": Plan(60),
-    "staging": Plan(30),
+    "staging": Plan(15),
     "trials": Plan(200),
     "trials_two": Plan(480, long=True),
     "early_stopping": Plan(1800, long=True),

@@ -17,8 +17,7 @@ from benchmarks import published
 from benchmarks.harness import Row, Run, has_peer, lasting, threads, without_peer
 
 WIDTH, TEMPERATURE = 128, 0.1
-# Views: turns. The largest alone takes as long as all others together.
-TURNS = {1024: 9, 2048: 7, 4096: 5, 8192: 3, 16384: 3}
+TURNS = {1024: 9, 2048: 7, 4096: 5, 8192: 3, 16384: 3}  # of so many views
 MATRICES = 12  # (N, N) ones that the peers hold at once; a guess that is on the safe side
 
 

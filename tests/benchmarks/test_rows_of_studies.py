@@ -5,7 +5,6 @@ That the commands start each in a process of its own is tested on rows that need
 
 import json
 import os
-import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", autouse=True)
 def a_ray() -> Iterator[None]:
     """As a study starts one. What this and the command set for their process is taken back."""
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     with (
         patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}),  # Ray's processes import stubs
         patch.object(warnings, "showwarning", warnings.showwarning),
@@ -35,7 +33,6 @@ def a_ray() -> Iterator[None]:
         ray_session(Stages()),
     ):
         yield
-    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 @pytest.fixture(scope="module")
