@@ -61,7 +61,7 @@ def onprem(site: Site) -> dict[str, Any]:
         "RAY_TLS_SERVER_CERT": f"{tls}/server.crt",
         "RAY_TLS_SERVER_KEY": f"{tls}/server.key",
     }
-    common = _common(site, environment, drivers_by_flag=True, limits=False)
+    common = _common(site, environment, drivers_by_flag=True, grows=False)
     common["docker"]["run_options"].append(f"--volume {tls}:{tls}:ro")
     return {
         "cluster_name": site.name,
@@ -82,22 +82,22 @@ def environment(site: Site) -> dict[str, str]:
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(START_TIMEOUT),
-        "AWCL_CLUSTER_LIMITS": json.dumps(site.limits, separators=(",", ":")),
+        "AWCL_CLUSTER_MACHINES": json.dumps(site.machines, separators=(",", ":")),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 
 
 def _common(
-    site: Site, more: dict[str, str], drivers_by_flag: bool = False, limits: bool = True
+    site: Site, more: dict[str, str], drivers_by_flag: bool = False, grows: bool = True
 ) -> dict[str, Any]:
     """What every provider's file says: the image, the token, how Ray starts.
 
     drivers_by_flag: the head offers DRIVERS by a flag, where there are no node types to say it.
-    limits: workers come and go, so trials may count on machines that are not there yet.
+    grows: workers come and go, so trials may count on machines that are not there yet.
     """
     variables = environment(site) | more
-    if not limits:
-        del variables["AWCL_CLUSTER_LIMITS"]
+    if not grows:
+        del variables["AWCL_CLUSTER_MACHINES"]
     offers = f" --resources='{json.dumps(DRIVERS)}' --num-cpus=0" if drivers_by_flag else ""
     return {
         "docker": {

@@ -158,13 +158,12 @@ class Site(Config):
         return sum(kind.at_most for kind in self.workers.values())
 
     @property
-    def limits(self) -> dict[str, int]:
-        """What the cluster offers to trials when all of its workers are there."""
-        kinds = self.workers.values()
-        return {
-            "CPU": sum(kind.at_most * kind.cpus for kind in kinds),
-            "GPU": sum(kind.at_most * kind.gpus for kind in kinds),
-        }
+    def machines(self) -> list[dict[str, int]]:
+        """Each kind of worker: what one offers to trials, and how many there are at most."""
+        return [
+            {"at_most": kind.at_most, "CPU": kind.cpus} | ({"GPU": kind.gpus} if kind.gpus else {})
+            for kind in self.workers.values()
+        ]
 
 
 def load(file: Path = SITE) -> Site:

@@ -64,7 +64,7 @@ class FrozenMaps:
         return None
 
     def __call__(self, numbers: np.ndarray) -> list[Tensor]:
-        """The maps (B, C, h, w) of frames `numbers`, fine to coarse."""
+        """The maps (B, C, h, w) of frames `numbers`, fine to coarse, channels last in memory."""
         blocks = np.asarray(numbers) // BATCH
         for block in np.unique(blocks):
             self._keep(int(block))
@@ -73,7 +73,7 @@ class FrozenMaps:
         if len(lacking):
             found.update(zip(lacking, zip(*self._computed(lacking), strict=True), strict=True))
         return [
-            torch.stack(level).float().contiguous(memory_format=torch.channels_last)
+            torch.stack(level).float().permute(0, 3, 1, 2)
             for level in zip(*(found[number] for number in numbers), strict=True)
         ]
 
@@ -88,13 +88,15 @@ class FrozenMaps:
 
     @torch.no_grad()
     def _computed(self, numbers: np.ndarray) -> list[Tensor]:
+        """(B, h, w, C) of each level: as they lie in memory, so that a batch is put together by
+        copying whole frames."""
         was_training = self.encoder.training
         self.encoder.eval()
         levels = feature_maps(self.encoder, _images(self.encoder, self.masks, numbers))
         self.encoder.train(was_training)
         if not all(level.isfinite().all() for level in levels):
             raise InputError("the encoder's feature maps are not finite; its training has diverged")
-        return [level.half() for level in levels]
+        return [level.half().permute(0, 2, 3, 1).contiguous() for level in levels]
 
 
 class TunedMaps:

@@ -16,6 +16,7 @@ from awcl.study.stages import Stages
 # What a trial's driver asks for: next to nothing, so that drivers never take workers' cores.
 DRIVER = {"TRAIN_DRIVER": 0.01}
 DRIVER_WITHOUT_OURS = {"CPU": 0.01}  # on a cluster that somebody else started
+GROWS = "AWCL_CLUSTER_MACHINES"
 LOWER = "lower pretrain.workers or the study's resources"
 
 
@@ -46,11 +47,13 @@ def _init_ray() -> None:
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level="ERROR", log_to_driver=False)
         return
+    # Else the process of an evaluation ends at once, and the next one imports all over again.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "120000")
     # A process a trial less; this machine gives no notice before it goes.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     ray.init(
         address="local",
-        include_dashboard=True,
+        include_dashboard=False,  # ten processes that nothing here asks
         resources={"TRAIN_DRIVER": 1000},
         object_store_memory=200 * 2**20,  # frames come from the pack, not from Ray
         logging_level="ERROR",
@@ -72,23 +75,39 @@ def slots(asked: Resources, workers: int) -> int:
 def fitting(asked: Resources, workers: int, driver: dict[str, float], what: str) -> int:
     """How often it fits the cluster as it is, or as it will be when its machines come: those wait
     until work waits. Raises InputError where it never does.
-
-    Ray does not say how far a cluster grows, so its files do (AWCL_CLUSTER_LIMITS); they say of all
-    machines together, so that what comes is taken for one machine.
     """
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    limits = json.loads(os.environ.get("AWCL_CLUSTER_LIMITS", "{}"))
-    fit = max(_fitting(there, asked, workers, driver), _fitting([limits], asked, workers, driver))
+    clusters = _machines()
+    fit = max(_fitting(machines, asked, workers, driver) for machines in clusters)
     if fit:
         return fit
     for name, need in {"CPU": asked.cpus * workers, "GPU": asked.gpus * workers}.items():
-        has = max(limits.get(name, 0), sum(machine.get(name, 0) for machine in there))
+        has = max(sum(machine.get(name, 0) for machine in machines) for machines in clusters)
         if has < need + driver.get(name, 0):
             raise InputError(f"{what} asks for {need:g} {name}, the cluster has {has:g}; {LOWER}")
     raise InputError(
         f"{what} asks for {asked.cpus} CPU, {asked.gpus:g} GPU for each worker; the cluster has as "
         f"much, but not on {'one machine' if workers == 1 else 'so many machines'}; {LOWER}"
     )
+
+
+def beside(asked: Resources, evaluation: Resources) -> int:
+    """How many evaluations fit machines on which no worker of a trial does, as those without a card
+    where a worker asks for one: they take no trial's place."""
+    return max(
+        sum(_workers_on(each, evaluation) for each in machines if not _workers_on(each, asked))
+        for machines in _machines()
+    )
+
+
+def _machines() -> list[list[dict[str, float]]]:
+    """What each machine offers: of the cluster as it is, and of the cluster when it has grown.
+
+    Ray does not say how far a cluster grows, so its files do (GROWS): the kinds of machine, and how
+    many there are `at_most` of each.
+    """
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    kinds = json.loads(os.environ.get(GROWS, "[]"))
+    return [there, [kind for kind in kinds for _ in range(kind["at_most"])]]
 
 
 def _fitting(

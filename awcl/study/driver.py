@@ -29,7 +29,7 @@ LOOK = 0.2  # seconds between two looks at whether a training has ended
 
 
 def drive(space: dict[str, Job]) -> None:
-    """One trial. space: {"job": what `awcl.study.worker.training_job` gives}.
+    """One trial. space: {"job": what `awcl.study.jobs.training_job` gives}.
 
     Each launch has a Train run of its own name. What a trial goes on from is its newest complete
     checkpoint on storage, whichever launch wrote it; Train's own snapshot is never read, since a

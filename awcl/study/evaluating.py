@@ -5,7 +5,7 @@ import time
 import ray
 
 from awcl.errors import EvaluationError
-from awcl.study import worker
+from awcl.study import jobs, judging
 from awcl.study.plan import Evaluation, Plan, Trial
 from awcl.study.progress import Progress
 from awcl.tracking import Tracker
@@ -14,8 +14,8 @@ from awcl.tracking import Tracker
 class Evaluations:
     """What is to be evaluated, what is being evaluated, and what failed.
 
-    A trial is evaluated in a place for trials: whoever counts places calls `begin`. An evaluation
-    that fails holds up no other; `tell_failed` tells of it at the end.
+    A trial is evaluated in a place for trials, or beside them: whoever counts places calls `begin`.
+    An evaluation that fails holds up no other; `tell_failed` tells of it at the end.
     """
 
     def __init__(self, plan: Plan, tracker: Tracker, progress: Progress):
@@ -26,28 +26,36 @@ class Evaluations:
         self.waiting: list[Trial] = list(ended.values())
         self.failed: list[str] = []
         self._running: dict[ray.ObjectRef, Evaluation] = {}
+        self._beside: set[str] = set()
         asked = plan.study.evaluation or plan.study.resources
         self._asked = asked
         remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=asked.retries)
-        self._task = remote(worker.evaluate_job)
+        self._task = remote(judging.evaluate_job)
 
     @property
     def places(self) -> int:
-        """How many trials are being evaluated."""
-        return len({evaluation.trial.key for evaluation in self._running.values()})
+        """How many trials are being evaluated, each in a trial's place."""
+        return len({evaluation.trial.key for evaluation in self._running.values()} - self._beside)
+
+    @property
+    def beside(self) -> int:
+        """How many tasks were begun beside trials and are not done."""
+        return sum(e.trial.key in self._beside for e in self._running.values())
 
     def add(self, trial: Trial) -> None:
         """A trial that has just ended."""
         self.waiting.append(trial)
 
-    def begin(self) -> None:
+    def begin(self, beside: bool = False) -> None:
         """Starts every task on the trial that waited longest."""
         trial = self.waiting.pop(0)
+        if beside:
+            self._beside.add(trial.key)
         for evaluation in self.plan.missing_of(trial):
-            job = worker.evaluation_job(evaluation, self.plan)
+            job = jobs.evaluation_job(evaluation, self.plan)
             self._running[self._task.remote(job, self._asked.cpus, self._asked.gpus)] = evaluation
         if self._of(trial):
-            self.progress.evaluating(time.monotonic())
+            self.progress.evaluating(time.monotonic(), takes_place=not beside)
 
     def collect(self, seconds: float = 0) -> None:
         """Takes what is done; waits for so long where nothing is."""
@@ -66,7 +74,7 @@ class Evaluations:
                 name = evaluation.settings.name
                 self.failed.append(f"{name} of {evaluation.trial.key}: {reason}")
             self.tracker.trial(evaluation.trial.folder)
-            last = not self._of(evaluation.trial)
+            last = not self._of(evaluation.trial) and evaluation.trial.key not in self._beside
             self.progress.evaluated(time.monotonic(), place_free=last)
 
     def finish(self) -> None:

@@ -14,12 +14,12 @@ from ray import tune
 
 from awcl.errors import InputError
 from awcl.files import AnyPath, remove_folder
-from awcl.study import arriving, driver, stopping, worker
+from awcl.study import arriving, driver, jobs, stopping
 from awcl.study.asha import Asha
-from awcl.study.cluster import drivers_ask_for, fitting, ray_session, slots
+from awcl.study.cluster import beside, drivers_ask_for, fitting, ray_session, slots
 from awcl.study.confirming import confirmed
 from awcl.study.evaluating import Evaluations
-from awcl.study.freeing import freed_places
+from awcl.study.freeing import freed_places, placed
 from awcl.study.plan import Plan
 from awcl.study.progress import Bar, Course, Progress, goes_on
 from awcl.study.stages import Stages
@@ -136,16 +136,17 @@ def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
         courses[trial.key] = Course(epochs, budget, ended=trial.key not in pending)
     there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
     left = max(0, len(plan.trials) * len(plan.study.tasks) - there)
-    return Progress(courses, places, asha, left, time.monotonic(), judged=there)
+    return Progress(courses, places, asha, left, time.monotonic(), there, placed)
 
 
 def _tuner(plan: Plan, recorder: Recorder, places: int) -> tune.Tuner:
-    launch = time.strftime("launch-%Y%m%d-%H%M%S")
+    study, launch = plan.study, time.strftime("launch-%Y%m%d-%H%M%S")
     queue = Slots(
         list(plan.pending),
         places,
         recorder.evaluations,
-        lambda trial: worker.training_job(trial, plan, launch),
+        lambda trial: jobs.training_job(trial, plan, launch),
+        beside(study.resources, study.evaluation) if study.evaluation else 0,
     )
     return tune.Tuner(
         tune.with_resources(driver.drive, drivers_ask_for()),

@@ -1,4 +1,4 @@
-"""Frees what a trial that ended abruptly still holds of the cluster."""
+"""What trials hold of the cluster, and how what one held that ended abruptly is freed."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import ray
 from ray._private.state import state as cluster_state
 from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
+from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 EVERY = 0.5  # seconds between two looks
@@ -40,6 +41,16 @@ def freed_places() -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
+
+
+def placed() -> int | None:
+    """How many trials' workers have their places: others wait for machines. None where the cluster
+    does not answer just now."""
+    try:
+        groups = _of_controllers()
+    except RayError:
+        return None
+    return sum(group.state == PlacementGroupTableData.CREATED for group in groups)
 
 
 def _remove_orphans() -> None:

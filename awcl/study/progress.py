@@ -27,7 +27,8 @@ class Progress:
     """Trials, epochs, evaluations and time left of a study.
 
     courses: every trial of the study by its key. evaluations: how many are to come; judged: how
-    many are there already.
+    many are there already. placed: tells how many trials' workers have their places; of None it is
+    taken that all have that were started.
 
     Time left is an estimate from this run: the mean time from when a place was free for a trial to
     its first epoch, and the mean time of an epoch, times what is left of both, over the trials at a
@@ -43,8 +44,9 @@ class Progress:
         evaluations: int,
         now: float,
         judged: int = 0,
+        placed: Callable[[], int | None] = lambda: None,
     ):
-        self.courses, self.at_a_time, self.asha = courses, at_a_time, asha
+        self.courses, self.at_a_time, self.asha, self.placed = courses, at_a_time, asha, placed
         self.evaluations, self.judged, self.best = evaluations, judged, float("-inf")
         self.judging: list[float] = []  # when the first evaluation began, when each was done
         self.places = [now] * at_a_time  # since when those that are free are so
@@ -73,14 +75,14 @@ class Progress:
         course.epochs, course.ended = epochs, True
         self.places.append(now)
 
-    def evaluating(self, now: float) -> None:
-        """Evaluations of a trial that ended have taken a place."""
+    def evaluating(self, now: float, takes_place: bool = True) -> None:
+        """Evaluations of a trial that ended have begun; takes_place: in a trial's place."""
         self.judging = self.judging or [now]
-        if self.places:
+        if takes_place and self.places:
             self.places.pop(0)
 
     def evaluated(self, now: float, place_free: bool) -> None:
-        """One evaluation is done; place_free: the last one of its trial."""
+        """One evaluation is done; place_free: the last one in its place."""
         self.evaluations, self.judged = max(0, self.evaluations - 1), self.judged + 1
         self.judging.append(now)
         if place_free:
@@ -116,9 +118,12 @@ class Progress:
         return ", ".join(parts)
 
     def queue(self) -> dict[str, int]:
-        """How many trials are running, and how many wait for a place."""
+        """How many trials are running, and how many wait for a place or for its machine."""
         left = [course for course in list(self.courses.values()) if not course.ended]
         running = sum(course.started is not None for course in left)
+        placed = self.placed() if running else None
+        if placed is not None:
+            running = min(running, placed)
         return {"running": running, "waiting": len(left) - running}
 
     def seconds_left(self, now: float) -> float | None:
@@ -156,7 +161,8 @@ class Progress:
 class Bar:
     """A study's progress as a bar, where there is a terminal; for use in a `with` statement.
 
-    more: what else is under way, in a line, or nothing; it is asked only within the block.
+    more: what else is under way, in a line, or nothing. It and `progress.placed` are asked only
+    within the block.
     """
 
     def __init__(self, progress: Progress, more: Callable[[], str] = str):
@@ -168,7 +174,7 @@ class Bar:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.more = str
+        self.more, self.progress.placed = str, lambda: None
         self._bar.close()
 
     def status(self) -> str:

@@ -22,8 +22,9 @@ from awcl.version import code_version
 class Slots(Searcher):
     """Gives Tune the next trial when a place is free.
 
-    A trial that has ended is evaluated in its own place, before a new trial takes it; so training
-    and evaluation together never ask for more than there is.
+    A trial that has ended is evaluated in its own place, before a new trial takes it, so that
+    training and evaluation together never ask for more than there is; or beside, on machines that
+    trials have no use for. beside: how many tasks fit there at a time.
     """
 
     def __init__(
@@ -32,16 +33,18 @@ class Slots(Searcher):
         places: int,
         evaluations: Evaluations,
         job: Callable[[Trial], dict[str, Any]],
+        beside: int = 0,
     ):
         super().__init__()
         self.trials, self.places, self.evaluations, self.job = trials, places, evaluations, job
+        self.beside = beside
         self.running = 0
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Tune asks many times a second."""
         self.evaluations.collect()
-        while self.evaluations.waiting and self._free():
-            self.evaluations.begin()
+        while self.evaluations.waiting and (self._beside() or self._free()):
+            self.evaluations.begin(beside=self._beside())
         if self.trials and self._free():
             self.running += 1
             return {"job": self.job(self.trials.pop(0))}
@@ -52,6 +55,9 @@ class Slots(Searcher):
 
     def _free(self) -> bool:
         return self.running + self.evaluations.places < self.places
+
+    def _beside(self) -> bool:
+        return self.evaluations.beside < self.beside
 
     def save(self, checkpoint_path: str) -> None:
         """Tune saves for Tuner.restore, which is not used."""

@@ -90,7 +90,7 @@ def make_template(table: Path, storage: Path, backbone: str) -> None:
     from awcl.pretrain.loop import pretrain
     from awcl.pretrain.reporter import FolderReporter
     from awcl.pretrain.trial import about
-    from awcl.study import worker
+    from awcl.study import judging
     from awcl.study.plan import make_plan
     from awcl.taxonomy import Taxonomy
 
@@ -101,7 +101,7 @@ def make_template(table: Path, storage: Path, backbone: str) -> None:
     evaluators = [Proxy(trial.pack, taxonomy, "fine", {}), Diagnostics(trial.pack, "ultrasound")]
     reporter = FolderReporter(run, about(once, trial.pack))
     pretrain(once, trial.pack, taxonomy, reporter, evaluators, RunConfig(threads=1, device="cpu"))
-    worker.evaluate_job(
+    judging.evaluate_job(
         {
             "config": once.model_dump(mode="json"),
             "pack": str(trial.pack.folder),
@@ -161,7 +161,7 @@ def _wait_for_all_actors(trial: records.TrialFolder) -> None:
 
 
 def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
-    """In place of `awcl.study.worker.evaluate_job`: the template's result, as the trial's own."""
+    """In place of `awcl.study.judging.evaluate_job`: the template's result, as the trial's own."""
     from awcl.downstream.evaluation import write_evaluation
 
     folder, checkpoint = as_path(job["folder"]), as_path(job["checkpoint"])
@@ -204,7 +204,7 @@ def in_place() -> Iterator[None]:
     from ray import tune
     from ray.tune.execution import tune_controller
 
-    from awcl.study import driver, worker
+    from awcl.study import driver, judging
 
     class Cache(tune_controller._ObjectCache):
         """Keeps the actor of each place. Tune keeps as many as trials wait for, and none waits: the
@@ -217,12 +217,12 @@ def in_place() -> Iterator[None]:
 
     with ExitStack() as stack:
         variables = {
-            "AWCL_CLUSTER_LIMITS": f'{{"CPU": {AT_A_TIME}}}',
+            "AWCL_CLUSTER_MACHINES": f'[{{"at_most": 1, "CPU": {AT_A_TIME}}}]',
             "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",  # else a busy machine's actor is not reused
         }
         stack.enter_context(patch.dict(os.environ, variables))
         stack.enter_context(patch.object(driver, "drive", drive))
-        stack.enter_context(patch.object(worker, "evaluate_job", evaluate_job))
+        stack.enter_context(patch.object(judging, "evaluate_job", evaluate_job))
         reusing = partial(tune.TuneConfig, reuse_actors=True)
         stack.enter_context(patch.object(tune, "TuneConfig", reusing))
         stack.enter_context(patch.object(tune_controller, "_ObjectCache", Cache))
@@ -231,7 +231,7 @@ def in_place() -> Iterator[None]:
 
 def store(plan: Any) -> None:
     """What a run of stubs leaves, put there without Ray and without a driver."""
-    from awcl.study import worker
+    from awcl.study import jobs
 
     for trial in plan.trials:
         template = _template(trial.folder)
@@ -243,4 +243,4 @@ def store(plan: Any) -> None:
         _store_checkpoint(trial.folder, template, EPOCHS)
         trial.folder.write_done("finished", epoch=EPOCHS)
         for evaluation in plan.missing_of(trial):
-            evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1, gpus=0)
+            evaluate_job(jobs.evaluation_job(evaluation, plan), cpus=1, gpus=0)

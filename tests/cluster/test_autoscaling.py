@@ -134,8 +134,10 @@ def test_machines_come_for_a_pending_study_and_go_after_it(head, tiny_table, tmp
     frames = tmp_path / "frames.parquet"
     tiny_table.write(frames)
     plan, command = a_study(tmp_path, frames, trials=2, epochs=2, retries=0)
-    limits = json.dumps({"CPU": AT_MOST, "GPU": AT_MOST})  # of the cluster when it has grown
-    environment = {"RAY_ADDRESS": head, "RAY_AUTH_MODE": "disabled", "AWCL_CLUSTER_LIMITS": limits}
+    machines = json.dumps([{"at_most": AT_MOST, "CPU": 1, "GPU": 1}])
+    environment = {
+        "RAY_ADDRESS": head, "RAY_AUTH_MODE": "disabled", "AWCL_CLUSTER_MACHINES": machines,
+    }  # fmt: skip
     log, seen = tmp_path / "log", [workers(head)]
     with started(command, log, **environment) as study:
         while study.poll() is None:

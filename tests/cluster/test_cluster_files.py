@@ -1,5 +1,6 @@
 """The files of a cluster: as written from the site, and as Ray reads them."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -135,11 +136,12 @@ def test_the_head_may_write_checksums_beside_the_pack_of_a_volume(kuberay):
 
 def test_machines_say_how_far_the_cluster_grows(of_launcher):
     types = of_launcher["aws"]["available_node_types"].values()
-    cards = sum(kind["max_workers"] * kind["resources"].get("GPU", 0) for kind in list(types)[1:])
+    kinds = [{"at_most": kind["max_workers"], **kind["resources"]} for kind in list(types)[1:]]
     options = of_launcher["aws"]["docker"]["run_options"]
-    [limits] = [option for option in options if "AWCL_CLUSTER_LIMITS" in option]
-    assert f'"GPU":{cards}' in limits
-    assert not any("LIMITS" in option for option in of_launcher["onprem"]["docker"]["run_options"])
+    [told] = [option for option in options if "AWCL_CLUSTER_MACHINES" in option]
+    assert json.loads(told.split("'")[1]) == kinds
+    options = of_launcher["onprem"]["docker"]["run_options"]
+    assert not any("AWCL_CLUSTER_MACHINES" in option for option in options)
 
 
 def test_a_faster_disk_is_mounted_into_every_container_of_ray_up(tmp_path):
@@ -155,7 +157,9 @@ def test_without_a_cpu_pool_there_is_one_kind_of_worker(tmp_path):
     start, end = text.index("[cpu_workers]"), text.index("[aws]")
     (tmp_path / "site.toml").write_text(text[:start] + text[end:])
     site = load(tmp_path / "site.toml")
-    assert set(site.workers) == {"gpu-workers"} and site.limits == {"CPU": 64, "GPU": 8}
+    assert set(site.workers) == {"gpu-workers"} and site.machines == [
+        {"at_most": 8, "CPU": 8, "GPU": 1}
+    ]
     assert "cpu-workers" not in "".join(rendered(site).values())
 
 

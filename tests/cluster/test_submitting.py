@@ -173,22 +173,3 @@ def test_the_shipped_file_needs_nothing_beside_it(tmp_path):
     imported = {line.split()[1].split(".")[0] for line in text.splitlines() if " import " in line}
     imported = {name for name in imported if importlib.util.find_spec(name)}
     assert imported <= {"awcl"}
-
-
-@pytest.mark.parametrize(
-    ("limits", "fit"), [("{}", None), ('{"GPU":8,"CPU":64}', 8), ('{"GPU":2,"CPU":64}', 2)]
-)
-def test_trials_count_on_machines_that_come_when_work_waits(monkeypatch, limits, fit):
-    from awcl.errors import InputError
-    from awcl.study import cluster
-    from awcl.study.space import Resources
-
-    monkeypatch.setenv("AWCL_CLUSTER_LIMITS", limits)
-    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"TRAIN_DRIVER": 1000.0})
-    monkeypatch.setattr(cluster.ray, "nodes", list)
-    asked = Resources(gpus=1, cpus=4)
-    if fit is None:
-        with pytest.raises(InputError, match="the cluster has 0"):
-            cluster.slots(asked, 1)
-    else:
-        assert cluster.slots(asked, 1) == fit

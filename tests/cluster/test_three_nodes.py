@@ -9,7 +9,7 @@ from disturbing import LONG, a_study, started, undisturbed, wait_for, without_ti
 from machines import busy_nodes, drain, one_more, three_machines
 from mlflow import MlflowClient
 
-from awcl.study import worker
+from awcl.study import jobs, judging
 from awcl.study.plan import Plan, held
 from awcl.study.table import render
 
@@ -34,7 +34,7 @@ def left_alone(plan: Plan) -> None:
                 trial.folder.append_history(row)
             trial.folder.write_done("finished", epoch=EPOCHS)
             for evaluation in plan.missing_of(trial):
-                worker.evaluate_job(worker.evaluation_job(evaluation, plan), cpus=1, gpus=0)
+                judging.evaluate_job(jobs.evaluation_job(evaluation, plan), cpus=1, gpus=0)
 
 
 def in_mlflow(storage: Path) -> dict[str, tuple[str, list[int]]]:

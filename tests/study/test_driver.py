@@ -7,7 +7,7 @@ import pytest
 from ray import tune
 
 from awcl.records import newest_checkpoint
-from awcl.study import driver, worker
+from awcl.study import driver, jobs
 from awcl.study.cluster import drivers_ask_for
 from awcl.study.plan import make_plan
 
@@ -38,7 +38,7 @@ def test_what_a_training_says_last_arrives(shared_ray, tiny_study, tiny_frames, 
     late = Late(trial)
     tune.Tuner(
         tune.with_resources(driver.drive, drivers_ask_for()),
-        param_space={"job": worker.training_job(trial, plan, "launch")},
+        param_space={"job": jobs.training_job(trial, plan, "launch")},
         tune_config=tune.TuneConfig(time_budget_s=90),
         run_config=tune.RunConfig(storage_path=str(tmp_path / "tune"), callbacks=[late], verbose=0),
     ).fit()

@@ -25,3 +25,25 @@ def test_an_evaluation_asks_for_its_own_resources_or_a_trials(tiny_study, monkey
     )
     evaluating.Evaluations(plan, tracker=None, progress=None)
     assert given == asked
+
+
+def test_what_is_begun_beside_trials_takes_no_place(tiny_study, monkeypatch):
+    task = SimpleNamespace(remote=lambda *job: object())
+    monkeypatch.setattr(evaluating.ray, "remote", lambda **what: lambda function: task)
+    monkeypatch.setattr(evaluating.jobs, "evaluation_job", lambda evaluation, plan: {})
+    trials = [SimpleNamespace(key="a"), SimpleNamespace(key="b")]
+    plan = SimpleNamespace(
+        study=tiny_study,
+        missing_evaluations=lambda: iter(()),
+        missing_of=lambda trial: [SimpleNamespace(trial=trial)] * 2,
+    )
+    told = []
+    progress = SimpleNamespace(evaluating=lambda now, takes_place: told.append(takes_place))
+    evaluations = evaluating.Evaluations(plan, tracker=None, progress=progress)
+    for trial in trials:
+        evaluations.add(trial)
+    evaluations.begin(beside=True)
+    assert (evaluations.places, evaluations.beside) == (0, 2)
+    evaluations.begin()
+    assert (evaluations.places, evaluations.beside) == (1, 2)
+    assert told == [False, True]

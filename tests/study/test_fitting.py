@@ -28,7 +28,18 @@ def machines(monkeypatch):
         nodes.append({"Resources": {"CPU": 64, "GPU": 8}, "Alive": False})
         monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
         monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"TRAIN_DRIVER": 1000.0})
-        monkeypatch.delenv("AWCL_CLUSTER_LIMITS", raising=False)
+        monkeypatch.delenv("AWCL_CLUSTER_MACHINES", raising=False)
+
+    return make
+
+
+@pytest.fixture
+def grows(machines, monkeypatch):
+    """grows({"at_most": 8, "CPU": 8}, ...): a head alone, with machines to come."""
+
+    def make(*kinds: dict[str, float]) -> None:
+        machines({"TRAIN_DRIVER": 1000.0})
+        monkeypatch.setenv("AWCL_CLUSTER_MACHINES", json.dumps(kinds))
 
     return make
 
@@ -72,6 +83,46 @@ def test_what_never_fits_is_said_before_anything_waits_for_it(machines, asked, w
     else:
         with pytest.raises(InputError, match=said.replace("(", r"\(").replace(")", r"\)")):
             cluster.slots(Resources(**asked), workers)
+
+
+CARDS = {"at_most": 8, "CPU": 8, "GPU": 1}
+PROCESSORS = {"at_most": 4, "CPU": 8}
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers", "fit"),
+    [
+        ({"gpus": 1, "cpus": 8}, 1, 8),
+        ({"gpus": 1, "cpus": 4}, 4, 2),
+        ({"cpus": 8}, 1, 12),
+        ({"gpus": 1, "cpus": 16}, 1, "16 CPU, 1 GPU for each worker; .* not on one machine; lower"),
+        ({"cpus": 16}, 1, "16 CPU, 0 GPU for each worker; .* not on one machine; lower"),
+        ({"gpus": 1}, 9, "asks for 9 GPU, the cluster has 8; lower"),
+    ],
+)
+def test_trials_count_on_machines_that_come_each_for_itself(grows, asked, workers, fit):
+    """Together they have 96 cores: a worker of 16 would wait for ever for a machine of 8."""
+    grows(CARDS, PROCESSORS)
+    if isinstance(fit, int):
+        assert cluster.slots(Resources(**asked), workers) == fit
+    else:
+        with pytest.raises(InputError, match=fit):
+            cluster.slots(Resources(**asked), workers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kinds", "fit"),
+    [
+        ({"gpus": 1, "cpus": 8}, [CARDS, PROCESSORS], 8),
+        ({"gpus": 1, "cpus": 8}, [CARDS], 0),  # in trials' places
+        ({"cpus": 8}, [CARDS, PROCESSORS], 0),  # trials run everywhere
+    ],
+)
+def test_evaluations_fit_beside_trials_where_these_have_no_use_for_a_machine(
+    grows, asked, kinds, fit
+):
+    grows(*kinds)
+    assert cluster.beside(Resources(**asked), Resources(gpus=0, cpus=4)) == fit
 
 
 def test_the_number_of_workers_is_fixed_and_each_has_what_was_asked_for():
@@ -130,7 +181,7 @@ def _placed(groups: list) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("gpus", [0.5, 0.6])
 def test_as_many_trials_share_cards_as_was_planned_and_no_more(shared_ray, monkeypatch, gpus):
-    monkeypatch.delenv("AWCL_CLUSTER_LIMITS", raising=False)
+    monkeypatch.delenv("AWCL_CLUSTER_MACHINES", raising=False)
     monkeypatch.setattr(cluster, "drivers_ask_for", dict)
     places = cluster.slots(Resources(gpus=gpus), 1)
     assert places == {0.5: 4, 0.6: 2}[gpus]

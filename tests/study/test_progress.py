@@ -121,6 +121,27 @@ def test_an_evaluation_has_the_place_of_its_trial_until_it_is_done():
     assert run.evaluations == 2
 
 
+def test_an_evaluation_beside_trials_takes_no_place():
+    run = progress(Course(0, 1), Course(0, 1), evaluations=1)
+    run.started("t0", now=0)
+    run.ended("t0", 1, now=20)
+    run.evaluating(now=21, takes_place=False)
+    run.started("t1", now=22)
+    assert run.courses["t1"].started == 20
+
+
+def test_a_trial_whose_machine_has_not_come_waits():
+    run = progress(Course(0, 1), Course(0, 1), Course(0, 1), at_a_time=2)
+    run.started("t0", now=0)
+    run.started("t1", now=0)
+    assert run.queue() == {"running": 2, "waiting": 1}
+    run.placed = lambda: 1
+    assert run.queue() == {"running": 1, "waiting": 2}
+    assert "trials 0/3 done, 1 running" in run.line(now=0)
+    run.placed = lambda: None  # the cluster does not answer
+    assert run.queue() == {"running": 2, "waiting": 1}
+
+
 def test_when_all_is_trained_the_time_left_is_that_of_evaluations():
     run = progress(Course(1, 1, ended=True), evaluations=4)
     assert run.seconds_left(now=0) is None

@@ -3,9 +3,8 @@
 import ray.train
 
 from awcl import records
-from awcl.config import TrialConfig, with_values
 from awcl.records import TrialFolder
-from awcl.study.worker import RayReporter, _seen
+from awcl.study.worker import RayReporter
 
 
 def save(folder) -> None:
@@ -37,14 +36,3 @@ def test_one_worker_writes_a_partial_checkpoint_and_all_go_on_from_it(tmp_path, 
     monkeypatch.setattr(Context, "rank", 0)
     reporter.partial(6, 150, save)
     assert reporter.start() == tmp_path / "train" / "epoch_0006_step_00150"
-
-
-def test_whether_the_domain_was_seen_is_said_once_by_the_task_or_by_its_crossings(tiny_pack):
-    tested = tiny_pack.frames[tiny_pack.frames["split"] == "test"]
-    trained = with_values(TrialConfig(), {"data.size": 32}, "test")
-    assert _seen(trained, tiny_pack, tested, {"dice": 0.5}) == {"target_domain_seen": 1.0}
-    assert _seen(trained, tiny_pack, tested, {"a/target_domain_seen": 0.0}) == {}
-    untrained = with_values(trained, {"pretrain.epochs": 0}, "test")
-    assert _seen(untrained, tiny_pack, tested, {}) == {"target_domain_seen": 0.0}
-    unknown = with_values(untrained, {"model.init": "weights:0123456789ab"}, "test")
-    assert _seen(unknown, tiny_pack, tested, {}) == {}
