@@ -34,6 +34,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ[SUITE] = str(os.getpid())
 
 
+@pytest.hookimpl(trylast=True)  # after xdist has ended its own processes
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails the suite where a process is left of it a minute later."""
     end = time.monotonic() + LEFT
