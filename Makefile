@@ -30,8 +30,10 @@ quickstart: install
 # Real images, where they are: AWCL_TEST_DATA, or ../shared/data beside this checkout.
 export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 
+# Slow tests share one Ray and need both cores; the others are spread over two processes.
 test: install lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/pytest -m slow
 
 chaos: install
 	$(BIN)/python tests/chaos/study_kill.py
