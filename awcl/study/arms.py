@@ -36,9 +36,9 @@ def rows(folder: StudyFolder) -> list[list[str]]:
 
 
 def _row(of: Estimate, names: list[str]) -> list[str]:
-    values = {**of.arm.values, "arm": of.arm.given or "-"}
+    place = cells(names, of.arm.config, key="", arm=of.arm.given)
     each = " ".join(f"{drawn.value:.3f}" for drawn in of.each.values())
-    return [*(str(values[name]) for name in names), f"{of.value:.3f} {of.told}", each]
+    return [*place, f"{of.value:.3f} {of.told}", each]
 
 
 def varied(definition: dict[str, Any]) -> list[str]:

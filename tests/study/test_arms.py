@@ -45,6 +45,17 @@ def test_an_arm_is_shown_with_its_mean_and_each_seed(study):
     assert row[2] == "0.778 [too few patients]" and row[3] == "1.000 0.556"
 
 
+def test_an_axis_of_one_value_has_its_column(study):
+    folder, run = study
+    definition = {"name": "t", "axes": {"anatomy.ratio": [0, 1], "pretrain.batch": [32]}}
+    folder.accept({**definition, "seeds": [0, 1]})
+    run(1, 0)
+    run(1, 1)
+    [row] = arms.rows(folder)
+    batch = TrialConfig().pretrain.batch
+    assert row[:3] == ["planes", "1.0", str(batch)]
+
+
 def test_an_arm_that_lacks_a_seed_or_was_stopped_is_not_compared(study):
     folder, run = study
     run(0, 0)
