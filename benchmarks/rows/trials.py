@@ -1,15 +1,17 @@
 """What a trial costs beside its training: six short trials of a study, one at a time.
 
-The limit is Ray's own, measured in the same session: trials of Tune that each start Train with one
-worker, which reports once and ends; each is timed from its start to that of the next one. Ours do
-as much and are a study's: they open the pack, measure the proxy, write checkpoints, are told to
-storage and MLflow. A trial's overhead is the time between the same two starts, less the seconds of
-its epochs as the loop counted them; where it goes is told by what the study stores of its times.
+The limit is Ray's own, measured right after, in a Ray with the dashboard that Train's cleaner asks:
+trials of Tune that each start Train with one worker, which ends, and report once; each is timed
+from its start to that of the next one. Ours do as much and are a study's: they open the pack,
+measure the proxy, write checkpoints, are told to storage and MLflow. A trial's overhead is the time
+between the same two starts, less the seconds of its epochs as the loop counted them; where it goes
+is told by what the study stores of its times.
 """
 
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -26,12 +28,14 @@ def measure(run: Run) -> Iterator[Row]:
     from awcl.study.stages import Stages
 
     with ray_session(Stages()):
-        yield overhead(run, study(run, places=1), places=1)
+        stored = study(run, places=1)
+    yield overhead(run, stored, places=1)
 
 
 def overhead(run: Run, stored: StudyFolder, places: int) -> Row:
-    """What each of a study's trials cost beside its epochs, so many at a time; Ray is there."""
-    alone = empty_trials(run.size(EMPTY, 1) * places, run.folder / "tune", places)
+    """What each of a study's trials cost beside its epochs, so many at a time."""
+    with rays_own():
+        alone = empty_trials(run.size(EMPTY, 1) * places, run.folder / "tune", places)
     spans = times(stored, places)
     parts = {name: mean(span[name] for span in spans) for name in spans[0]}
     found = [sum(span.values()) - span["epochs"] for span in spans]
@@ -107,6 +111,26 @@ def _end(trial: TrialFolder) -> float:
     return (trial.path / "DONE.json").stat().st_mtime
 
 
+@contextmanager
+def rays_own() -> Iterator[None]:
+    """A Ray as it comes, but for a resource of ours; or the one that is there."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(
+        address="local",
+        resources={"TRAIN_DRIVER": 1000},
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def empty_trials(count: int, storage: Path, places: int = 1) -> list[float]:
     """Seconds from the start of a trial, which runs Train with nothing to do, to that of the one
     which takes its place; so many of them."""
@@ -137,19 +161,16 @@ def empty_trials(count: int, storage: Path, places: int = 1) -> list[float]:
 
 def _empty_driver(space: dict[str, str]) -> None:
     import ray.train
+    from ray import tune
     from ray.train.torch import TorchTrainer
-    from ray.tune.integration.ray_train import TuneReportCallback
 
     TorchTrainer(
         _empty_worker,
         scaling_config=ray.train.ScalingConfig(num_workers=1),
-        run_config=ray.train.RunConfig(
-            name="empty", storage_path=space["storage"], callbacks=[TuneReportCallback()]
-        ),
+        run_config=ray.train.RunConfig(name="empty", storage_path=space["storage"]),
     ).fit()
+    tune.report({"done": 1})  # TuneReportCallback may stand still (awcl.study.driver)
 
 
 def _empty_worker() -> None:
-    import ray.train
-
-    ray.train.report({"done": 1})
+    """Nothing to do."""

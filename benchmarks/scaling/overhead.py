@@ -18,8 +18,9 @@ def measure(run: Run) -> dict[str, Any]:
     from awcl.study.stages import Stages
 
     with ray_session(Stages()):
-        empty = trials.empty_trials(run.size(EMPTY, 1), run.folder / "tune")
         spans = trials.times(trials.study(run, places=1))
+    with trials.rays_own():
+        empty = trials.empty_trials(run.size(EMPTY, 1), run.folder / "tune")
     return {
         "parts": {name: round(mean(span[name] for span in spans), 2) for name in spans[0]},
         "overhead": round(median(sum(span.values()) - span["epochs"] for span in spans), 2),
