@@ -13,9 +13,9 @@ the luck of batches. Batch and sampler are therefore axes too, with one value ea
 For two cores RATIOS has the ends of the curve and one point between: 15 trials. A study may grow:
 put ALL_RATIOS in its place, or a further batch or sampler, and run it again; what is done stays.
 
-Measured (2026-11-21, 2 cores of an AMD EPYC): 32 min 6 s. Macro-F1 over 13 anatomies of a probe that
-was trained where it is judged; Dice of a decoder that was trained at home; means of seeds 0, 1, 2.
-In the last column all but coarse at 0.3 are clear of SimCLR, and nothing is in the others.
+Measured (2026-11-21, 2 cores of an AMD EPYC): 32 min 6 s. Macro-F1 over 13 anatomies of a probe
+that was trained where it is judged; Dice of a decoder that was trained at home; means of seeds 0,
+1, 2. In the last column all but coarse at 0.3 are clear of SimCLR, and nothing is in the others.
 Intervals, all other scores and what the table says: RESULTS.md.
 
                         home    machine C   first trimester   Dice, first trimester, shift
