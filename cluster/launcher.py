@@ -157,7 +157,7 @@ def _node_types(site: Site, machine: Any) -> dict[str, Any]:
         types[name] = {
             "min_workers": 0,
             "max_workers": kind.at_most,
-            "resources": {"CPU": kind.cpus, "GPU": kind.gpus} if kind.gpus else {"CPU": kind.cpus},
+            "resources": kind.resources,
             "node_config": machine(site, kind, "worker"),
         }
     return types

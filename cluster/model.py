@@ -64,6 +64,11 @@ class NodeType(Config):
     gcp_card: str = ""
     """Accelerator type of the cards, e.g. nvidia-l4."""
 
+    @property
+    def resources(self) -> dict[str, int]:
+        """What one offers to trials, in Ray's words."""
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+
     @model_validator(mode="after")
     def _cards_have_a_name(self) -> "NodeType":
         if bool(self.gpus) != bool(self.gcp_card):
@@ -160,10 +165,7 @@ class Site(Config):
     @property
     def machines(self) -> list[dict[str, int]]:
         """Each kind of worker: what one offers to trials, and how many there are at most."""
-        return [
-            {"at_most": kind.at_most, "CPU": kind.cpus} | ({"GPU": kind.gpus} if kind.gpus else {})
-            for kind in self.workers.values()
-        ]
+        return [{"at_most": kind.at_most, **kind.resources} for kind in self.workers.values()]
 
 
 def load(file: Path = SITE) -> Site:

@@ -41,7 +41,7 @@ def tell(plan: Plan) -> Iterator[str]:
 
 
 def _resources(plan: Plan) -> Iterator[str]:
-    asked, judged = plan.study.resources, plan.study.evaluation or plan.study.resources
+    asked, judged = plan.study.resources, plan.study.evaluations_ask
     workers = sorted({trial.config.pretrain.workers for trial in plan.trials})
     each = " or ".join(map(str, workers))
     yield f"a trial asks for {each} x ({asked.cpus} CPU, {asked.gpus:g} GPU)"

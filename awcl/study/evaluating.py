@@ -27,8 +27,7 @@ class Evaluations:
         self.failed: list[str] = []
         self._running: dict[ray.ObjectRef, Evaluation] = {}
         self._beside: set[str] = set()
-        asked = plan.study.evaluation or plan.study.resources
-        self._asked = asked
+        self._asked = asked = plan.study.evaluations_ask
         remote = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=asked.retries)
         self._task = remote(judging.evaluate_job)
 
@@ -74,8 +73,9 @@ class Evaluations:
                 name = evaluation.settings.name
                 self.failed.append(f"{name} of {evaluation.trial.key}: {reason}")
             self.tracker.trial(evaluation.trial.folder)
-            last = not self._of(evaluation.trial) and evaluation.trial.key not in self._beside
-            self.progress.evaluated(time.monotonic(), place_free=last)
+            trial = evaluation.trial
+            place_free = trial.key not in self._beside and not self._of(trial)
+            self.progress.evaluated(time.monotonic(), place_free)
 
     def finish(self) -> None:
         """Evaluates all that waits: nothing is trained any more, Ray's own queue sees to places."""

@@ -123,7 +123,7 @@ def _evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
 
 
 def _evaluations(plan: Plan, tracker: Tracker, progress: Progress) -> Evaluations:
-    fitting(plan.study.evaluation or plan.study.resources, 1, {}, "an evaluation")
+    fitting(plan.study.evaluations_ask, 1, {}, "an evaluation")
     return Evaluations(plan, tracker, progress)
 
 
@@ -136,7 +136,8 @@ def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
         courses[trial.key] = Course(epochs, budget, ended=trial.key not in pending)
     there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
     left = max(0, len(plan.trials) * len(plan.study.tasks) - there)
-    return Progress(courses, places, asha, left, time.monotonic(), there, placed)
+    now = time.monotonic()
+    return Progress(courses, places, asha, left, now, judged=there, placed=placed)
 
 
 def _tuner(plan: Plan, recorder: Recorder, places: int) -> tune.Tuner:
@@ -146,7 +147,7 @@ def _tuner(plan: Plan, recorder: Recorder, places: int) -> tune.Tuner:
         places,
         recorder.evaluations,
         lambda trial: jobs.training_job(trial, plan, launch),
-        beside(study.resources, study.evaluation) if study.evaluation else 0,
+        beside(study.resources, study.evaluations_ask),
     )
     return tune.Tuner(
         tune.with_resources(driver.drive, drivers_ask_for()),

@@ -34,13 +34,12 @@ def training_job(trial: Trial, plan: Plan, launch: str) -> Job:
 def evaluation_job(evaluation: Evaluation, plan: Plan) -> Job:
     """All that an evaluation needs."""
     trial = evaluation.trial
-    asked = plan.study.evaluation or plan.study.resources
     return {
         "key": trial.key,
         "config": trial.config.model_dump(mode="json"),
         "pack": str(trial.pack.folder),
         "shared_pack": str(packs.shared(trial.pack, plan.folder.path.parent)),
-        "node_disk": asked.node_disk,
+        "node_disk": plan.study.evaluations_ask.node_disk,
         "taxonomy": _absolute(trial.config.anatomy.taxonomy),
         "settings": evaluation.settings.model_dump(mode="json"),
         "checkpoint": str(evaluation.checkpoint),

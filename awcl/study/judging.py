@@ -29,11 +29,11 @@ def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
     result["checkpoint"] = records.checkpoint_digest(checkpoint)
     result["epoch"] = records.checkpoint_epoch(checkpoint)
-    result["metrics"] |= seen(config, pack, predictions, result["metrics"])
+    result["metrics"] |= domain_seen(config, pack, predictions, result["metrics"])
     write_evaluation(as_path(job["folder"]), result, predictions, figures)
 
 
-def seen(
+def domain_seen(
     config: TrialConfig, pack: FramePack, predictions: pd.DataFrame, metrics: Mapping[str, float]
 ) -> dict[str, float]:
     """Whether pre-training saw the domain of the test frames, for the metrics of an evaluation.

@@ -154,7 +154,7 @@ def make_plan(
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
     plan = Plan(study, folder, _trials(study, folder, by_size), command)
     _check(plan)
-    asked = [study.resources, study.evaluation or study.resources]
+    asked = [study.resources, study.evaluations_ask]
     for pack in by_size.values():
         share(pack, storage, node_disk=any(one.node_disk for one in asked))
     return plan

@@ -172,6 +172,11 @@ class Study(Config):
         _check_workers(self)
         return self
 
+    @property
+    def evaluations_ask(self) -> Resources:
+        """What an evaluation asks for, whether the study says it or not."""
+        return self.evaluation or self.resources
+
 
 def varied(study: Study) -> Axes:
     """What a point has a value of: its arm, where the study has arms, and each axis."""

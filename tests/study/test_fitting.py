@@ -110,6 +110,16 @@ def test_trials_count_on_machines_that_come_each_for_itself(grows, asked, worker
             cluster.slots(Resources(**asked), workers)
 
 
+@pytest.mark.parametrize(("at_most", "fit"), [(0, None), (2, 2), (8, 8)])
+def test_as_many_trials_fit_as_machines_may_come(grows, at_most, fit):
+    grows(*[{**CARDS, "at_most": at_most}] * bool(at_most))
+    if fit is None:
+        with pytest.raises(InputError, match="the cluster has 0"):
+            cluster.slots(Resources(gpus=1, cpus=4), 1)
+    else:
+        assert cluster.slots(Resources(gpus=1, cpus=4), 1) == fit
+
+
 @pytest.mark.parametrize(
     ("asked", "kinds", "fit"),
     [
