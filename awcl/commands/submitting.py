@@ -5,6 +5,7 @@ import sys
 from urllib.parse import urlsplit
 
 from awcl.errors import InputError
+from awcl.tracking.client import readable
 
 FAILED = 1
 
@@ -68,13 +69,12 @@ def check_words(words: list[str]) -> None:
 
 def check_tracking(uri: str) -> None:
     """Raises InputError for a server whose password others could read, as `_flags` says."""
-    parts = urlsplit(uri)
-    if parts.password:
+    if urlsplit(uri).password:
         raise InputError(
             "--tracking: holds a password, which the cluster would show to all; leave it out and "
             "put ~/.mlflow/credentials on the head (cluster/README.md)"
         )
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+    if readable(uri):
         raise InputError(f"--tracking {uri}: sends passwords readably; give https://")
 
 

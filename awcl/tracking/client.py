@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from awcl.errors import InputError
 
@@ -20,6 +21,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs"}
 FORMS = "sqlite:///FILE, http://HOST:PORT, postgresql://USER@HOST/DATABASE, databricks://PROFILE"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST = 150  # characters of a reason
 
 
@@ -69,8 +71,26 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def readable(uri: str) -> bool:
+    """Whether others on the network could read what is sent there."""
+    parts = urlsplit(uri)
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+
+def has_password(uri: str) -> bool:
+    """Whether MLflow would send one: of the URI, of the environment, of ~/.mlflow/credentials."""
+    from mlflow.utils.credentials import get_default_host_creds
+
+    given = get_default_host_creds(uri)
+    return bool(urlsplit(uri).password or given.password or given.token)
+
+
 def checked(uri: str) -> str:
-    """The URI itself. Raises InputError for one that MLflow can never write to."""
+    """The URI itself.
+
+    Raises InputError for one that MLflow can never write to, and for one to which it would send a
+    password that others on the network could read.
+    """
     scheme, colon, where = uri.partition(":")
     scheme, file = scheme.partition("+")[0], sqlite_file(uri)  # a database's may name its driver
     if scheme in ("http", "https", "sqlite"):
@@ -83,6 +103,9 @@ def checked(uri: str) -> str:
         works = scheme in {"databricks", "mssql", "mysql", "postgresql", *of_plugins}
     if not works:
         raise InputError(f"--tracking {uri}: MLflow cannot write there; give {FORMS}")
+    if readable(uri) and has_password(uri):
+        shown = uri.replace(f":{urlsplit(uri).password}@", ":***@")
+        raise InputError(f"--tracking {shown}: sends passwords readably; give https://")
     return uri
 
 

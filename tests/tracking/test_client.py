@@ -75,6 +75,32 @@ def test_what_may_work_is_let_through(uri):
     assert checked(uri) == uri
 
 
+@pytest.fixture
+def no_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+
+
+@pytest.mark.parametrize("of", ["uri", "password", "token", "file"])
+def test_a_password_goes_readably_to_this_machine_alone(no_password, tmp_path, monkeypatch, of):
+    there, here = "http://mlflow.lab:5000", "http://127.0.0.1:5000"
+    assert checked(there) == there
+    if of == "uri":
+        there = "http://me:secret@mlflow.lab:5000"
+    elif of == "file":
+        (tmp_path / ".mlflow").mkdir()
+        text = "[mlflow]\nmlflow_tracking_username = me\nmlflow_tracking_password = secret\n"
+        (tmp_path / ".mlflow/credentials").write_text(text)
+    else:
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{of.upper()}", "secret")
+    with pytest.raises(InputError, match=r"--tracking .*: sends passwords readably; ") as told:
+        checked(there)
+    assert "secret" not in str(told.value)
+    assert checked(here) == here
+    assert checked("https://mlflow.lab") == "https://mlflow.lab"
+
+
 def test_folders_and_plugins_are_let_through_where_mlflow_takes_them(monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     assert checked("results/mlruns") and checked("file:///data/mlruns")
