@@ -26,15 +26,20 @@ def cluster(monkeypatch):
         yield made
 
 
+def trained_alone(plan: Plan) -> None:
+    """Stores in a plan's folder what its training gives without Ray and without an executor."""
+    for trial in plan.trials:
+        for row in undisturbed(trial, trial.folder.train / "alone"):
+            trial.folder.append_history(row)
+        trial.folder.write_done("finished", epoch=trial.config.pretrain.epochs)
+
+
 def left_alone(plan: Plan) -> None:
-    """Stores in a plan's folder what its study gives without Ray and without an executor."""
+    """The same, and what its evaluations give."""
     with held(plan):
-        for trial in plan.trials:
-            for row in undisturbed(trial, trial.folder.train / "alone"):
-                trial.folder.append_history(row)
-            trial.folder.write_done("finished", epoch=EPOCHS)
-            for evaluation in plan.missing_of(trial):
-                judging.evaluate_job(jobs.evaluation_job(evaluation, plan), cpus=1, gpus=0)
+        trained_alone(plan)
+        for evaluation in plan.missing_evaluations():
+            judging.evaluate_job(jobs.evaluation_job(evaluation, plan), cpus=1, gpus=0)
 
 
 def in_mlflow(storage: Path) -> dict[str, tuple[str, list[int]]]:
@@ -87,3 +92,25 @@ def test_a_study_whose_machines_go_gives_what_it_gives_when_they_stay(
         pd.testing.assert_frame_equal(found, wanted)
     epochs = list(range(1, EPOCHS + 1))
     assert in_mlflow(tmp_path / "wild") == {t.key: ("FINISHED", epochs) for t in plan.trials}
+
+
+def test_an_evaluation_whose_machine_dies_is_done_on_another(
+    cluster, long_epoch, tmp_path, same_threads_after
+):
+    plan, command = a_study(tmp_path / "wild", long_epoch, 1, 1, retries=1)
+    calm, _ = a_study(tmp_path / "calm", long_epoch, 1, 1, retries=1)
+    left_alone(calm)
+    with held(plan):
+        trained_alone(plan)
+    (trial,) = plan.trials
+    log = tmp_path / "log"
+    with started(command, log, RAY_ADDRESS=cluster.address) as study:
+        wait_for(lambda: busy_nodes(cluster), study, log)
+        (killed,) = busy_nodes(cluster)
+        cluster.remove_node(killed, allow_graceful=False)
+        assert not list(trial.folder.evaluations()), "it was in the middle"
+        assert study.wait(LONG) == 0, log.read_text()
+    ((_, result),) = trial.folder.evaluations()
+    ((_, expected),) = calm.trials[0].folder.evaluations()
+    assert result["metrics"] == expected["metrics"]
+    assert render(plan.folder) == render(calm.folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from faulty_store import FaultyStore, running
+from stored import contents
 
 from awcl import objects, records
 from awcl.errors import InputError
@@ -67,10 +68,6 @@ def source(folders, bucket, store) -> AnyPath:
 
 def stage(source: AnyPath, disk: Path) -> Path:
     return staged(source, disk, lambda there, total: None)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def fetched(store: FaultyStore) -> list[int]:
@@ -145,7 +142,7 @@ def test_two_machines_with_three_processes_each_fetch_every_shard_once_a_machine
     }
     assert fetched(store) == [2] * len(SHARDS)
     for disk in disks:
-        assert content(disk / "staged" / DIGEST) == content(tmp_path / "made" / DIGEST)
+        assert contents(disk / "staged" / DIGEST) == contents(tmp_path / "made" / DIGEST)
     for process in processes:
         process.kill()
 
@@ -171,7 +168,7 @@ def test_a_process_that_is_killed_in_the_middle_leaves_whole_shards_and_the_next
     store.asked.clear()
     there = stage(source, tmp_path)
     assert fetched(store) == [0, 0, 0, 0, 1, 0]
-    assert content(there) == content(tmp_path / "made" / DIGEST)
+    assert contents(there) == contents(tmp_path / "made" / DIGEST)
 
 
 def test_a_transfer_cut_in_the_middle_keeps_what_is_whole_and_goes_on_there(
@@ -189,13 +186,13 @@ def test_a_transfer_cut_in_the_middle_keeps_what_is_whole_and_goes_on_there(
 
     store.cut.clear()
     store.asked.clear()
-    assert content(stage(source, tmp_path)) == content(tmp_path / "made" / DIGEST)
+    assert contents(stage(source, tmp_path)) == contents(tmp_path / "made" / DIGEST)
     assert fetched(store) == [int(name not in there) for name in SHARDS]
 
 
 def test_a_shard_that_comes_corrupt_is_fetched_again(source, store, tmp_path, capsys):
     store.spoiled[SHARDS[3]] = transfer.TRIES - 1
-    assert content(stage(source, tmp_path)) == content(tmp_path / "made" / DIGEST)
+    assert contents(stage(source, tmp_path)) == contents(tmp_path / "made" / DIGEST)
     assert fetched(store) == [1, 1, 1, transfer.TRIES, 1, 1]
     said = capsys.readouterr().out
     assert said.count(f"{SHARDS[3]}: ") == said.count("fetching it again") == transfer.TRIES - 1
@@ -214,12 +211,12 @@ def test_a_shard_that_is_corrupt_in_the_store_is_one_clear_line(source, store, t
     assert not (tmp_path / "staged" / f".{DIGEST}.part" / SHARDS[3]).exists()
 
     shard.put(tmp_path / "made" / DIGEST / SHARDS[3])
-    assert content(stage(source, tmp_path)) == content(tmp_path / "made" / DIGEST)
+    assert contents(stage(source, tmp_path)) == contents(tmp_path / "made" / DIGEST)
 
 
 def test_a_pack_comes_from_a_folder_that_machines_share_too(folders, tmp_path):
     shared = folders()
-    assert content(stage(shared, tmp_path / "disk")) == content(shared)
+    assert contents(stage(shared, tmp_path / "disk")) == contents(shared)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +247,7 @@ def test_a_pack_that_was_damaged_on_the_disk_is_mended(source, store, tmp_path):
     there = stage(source, tmp_path)
     os.truncate(there / SHARDS[2], 5)
     store.asked.clear()
-    assert content(stage(source, tmp_path)) == content(tmp_path / "made" / DIGEST)
+    assert contents(stage(source, tmp_path)) == contents(tmp_path / "made" / DIGEST)
     assert fetched(store) == [0, 0, 1, 0, 0, 0]
 
 
@@ -291,7 +288,7 @@ def test_the_pack_that_was_not_read_for_longest_makes_room(disk, folders, forget
         os.utime(staging._lock(pack, "lock"), (age, age))
     third = stage(sources[2], disk)
     assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
-    assert content(first) == content(sources[0])
+    assert contents(first) == contents(sources[0])
 
 
 @pytest.mark.slow
@@ -306,7 +303,7 @@ def test_a_pack_in_use_is_never_removed_and_a_full_disk_is_a_line(disk, folders,
         said = str(caught.value)
         assert said.startswith(f"pack {2:012x} needs 120 kB more in {disk}/staged of ")
         assert said.endswith("free; make room, or give another disk (resources.node_disk)")
-        assert content(first) == content(sources[0]) and content(second) == content(sources[1])
+        assert contents(first) == contents(sources[0]) and contents(second) == contents(sources[1])
         reader.kill()
     assert stage(sources[2], disk).exists() and not first.exists() and second.exists()
 
@@ -369,4 +366,4 @@ def test_a_put_that_was_broken_off_goes_on_with_the_next_shard(folders, bucket, 
     store.asked.clear()
     packs._put(folder, final)
     assert [store.asked["PUT", name] for name in SHARDS] == [0, 0, 0, 1, 1, 1]
-    assert {str(name) for name in final.sizes()} == {*content(folder)}
+    assert {str(name) for name in final.sizes()} == {*contents(folder)}

@@ -11,15 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pandas as pd
 import pytest
+from stored import contents, versions
 
 from awcl.__main__ import main
 from awcl.files import as_path, fetch
 from awcl.records import StudyFolder
-from awcl.study import packs
-from awcl.study.plan import held, make_plan
 
 RECIPE = """
 from awcl.config import TrialConfig, with_values
@@ -106,19 +104,6 @@ def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
             )
 
 
-def versions(bucket: str, prefix: str, server: str) -> dict[str, tuple]:
-    """Every object under a prefix, with what changes when it is written."""
-    client = boto3.client("s3", endpoint_url=server)
-    name = bucket.removeprefix("s3://")
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix)
-    found = [item for page in pages for item in page.get("Contents", [])]
-    return {item["Key"]: (item["ETag"], item["LastModified"]) for item in found}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
 @pytest.mark.slow
 def test_a_study_in_an_object_store_goes_on_after_sigkill(
     bucket, s3_server, clinic, ray_folder, tmp_path
@@ -197,37 +182,6 @@ def test_a_study_in_an_object_store_goes_on_after_sigkill(
         "else nothing could be found"
     )
     assert [file for file in naming if not file.is_relative_to(clinic)] == []
-
-
-def test_a_pack_is_put_there_once_and_fetched_where_it_lacks(
-    tiny_study, tiny_frames, bucket, s3_server, tmp_path, monkeypatch
-):
-    with held(make_plan(tiny_study, tiny_frames, as_path(f"{bucket}/exp"))) as plan:
-        [trial] = plan.trials
-    stored = versions(bucket, "exp/packs/", s3_server)
-    assert {name.rpartition("/")[2] for name in stored} >= {"PACK.json", "COMPLETE.json"}
-    make_plan(tiny_study, tiny_frames, as_path(f"{bucket}/exp"))
-    assert versions(bucket, "exp/packs/", s3_server) == stored
-
-    source = str(packs.shared(trial.pack, plan.folder.path.parent))
-    assert packs.fetched(trial.pack.folder, source, None, print) == trial.pack.folder
-    monkeypatch.setenv("HOME", str(tmp_path / "another"))
-    fetched = packs.fetched(tmp_path / "absent" / trial.pack.digest, source, None, print)
-    assert fetched == tmp_path / "another/.cache/awcl/staged" / trial.pack.digest
-    assert contents(fetched) == contents(trial.pack.folder)
-
-
-def test_a_pack_in_a_folder_that_machines_share_gets_digests_where_a_disk_is_named(
-    tiny_study, tiny_frames, tmp_path
-):
-    for disk in (None, str(tmp_path / "disk")):
-        resources = tiny_study.resources.model_copy(update={"node_disk": disk})
-        study = tiny_study.model_copy(update={"resources": resources})
-        [trial] = make_plan(study, tiny_frames, tmp_path / "shared").trials
-        assert (trial.pack.folder / "COMPLETE.json").is_file() == bool(disk)
-    there = packs.fetched(trial.pack.folder, str(trial.pack.folder), disk, print)
-    assert there == tmp_path / "disk/staged" / trial.pack.digest
-    assert contents(there) == contents(trial.pack.folder)
 
 
 @pytest.mark.parametrize(
