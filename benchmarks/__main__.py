@@ -2,18 +2,13 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import results, rows
+from benchmarks.alone import alone
 from benchmarks.harness import Missing, Row, Run, scratch
-
-ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
@@ -40,29 +35,25 @@ def wanted(options: argparse.Namespace) -> list[str]:
 
 
 def run(name: str, options: argparse.Namespace) -> bool:
-    """Measures a file of rows in a process of its own and stores what it gave; whether it did."""
-    busy = results.busy_cores()
+    """Measures a file of rows in a process of its own and stores what it gave; whether all did."""
     print(f"{name} ...", flush=True)
-    began = time.perf_counter()
-    with tempfile.NamedTemporaryFile(suffix=".json") as into:
-        flags = ["--only", name, "--into", into.name, "--storage", options.storage]
-        command = [sys.executable, "-m", "benchmarks", *flags, *["--smoke"] * options.smoke]
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ":".join(paths)})
-        took = time.perf_counter() - began
-        if done.returncode:
-            return False
-        found = [Row(**row) for row in json.loads(Path(into.name).read_text(encoding="utf-8"))]
-    busy = max(busy, results.busy_cores())
+    flags = ["--only", name, "--storage", options.storage, *["--smoke"] * options.smoke]
+    done = alone("benchmarks", *flags)
+    if done.wrote is None:
+        return False
+    found = [Row(**row) for row in done.wrote]
+    if not done.well:
+        found.append(Row(f"{name}, what follows", why="failed"))
     for row in found:
         print(f"  {told(row)}")
     planned = rows.FILES[name].seconds
-    print(f"  {took:.0f} s" + f", over the {planned} s that it may take" * (took > planned))
-    if busy > results.BUSY:
-        print(f"  other work used {busy:.1f} cores: preliminary")
+    over = f", over the {planned} s that it may take" * (done.seconds > planned)
+    print(f"  {done.seconds:.0f} s{over}")
+    if done.busy > results.BUSY:
+        print(f"  other work used {done.busy:.1f} cores: preliminary")
     if not options.smoke:
-        results.add(name, found, took, busy)
-    return True
+        results.add(name, found, done.seconds, done.busy)
+    return done.well
 
 
 def told(row: Row) -> str:
@@ -73,14 +64,23 @@ def told(row: Row) -> str:
 
 
 def measure(name: str, options: argparse.Namespace) -> None:
-    """In the process of a file of rows: measures it, and writes its rows into a file."""
+    """In the process of a file of rows: measures it, and writes each row into a file as it comes.
+
+    So what was measured before a row that fails is not lost.
+    """
     found: list[Row] = []
     with scratch() as folder:
         try:
-            found.extend(rows.load(name).measure(Run(folder, options.smoke, Path(options.storage))))
+            for row in rows.load(name).measure(Run(folder, options.smoke, Path(options.storage))):
+                found.append(row)
+                write(found, options.into)
         except Missing as error:
             found.append(Row(name, why=f"not run: {error}"))
-    Path(options.into).write_text(json.dumps([asdict(row) for row in found]), encoding="utf-8")
+    write(found, options.into)
+
+
+def write(found: list[Row], into: str) -> None:
+    Path(into).write_text(json.dumps([asdict(row) for row in found]), encoding="utf-8")
 
 
 if __name__ == "__main__":

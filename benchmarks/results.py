@@ -17,7 +17,6 @@ TABLE, STORE = HERE / "RESULTS.md", HERE / "results.json"
 FIGURE = "quickstart.png"  # beside the table
 VERSIONS = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy",
             "scikit-learn", "ray", "mlflow", "lightly", "pytorch-metric-learning")  # fmt: skip
-STAT = Path("/proc/stat")
 MOST = 900  # seconds of all rows of `make bench`
 BUSY = 0.1  # cores that other work may use before figures are called preliminary
 HEAD = """# Results
@@ -55,20 +54,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def busy_cores(seconds: float = 1.0) -> float:
-    """How many cores other work uses, while this process waits."""
-    before = busy_ticks(STAT.read_text(encoding="utf-8"))
-    time.sleep(seconds)
-    ticks = busy_ticks(STAT.read_text(encoding="utf-8")) - before
-    return ticks / os.sysconf("SC_CLK_TCK") / seconds
-
-
-def busy_ticks(stat: str) -> int:
-    """Ticks of all cores together in which they were neither idle nor waiting, by /proc/stat."""
-    user, nice, system, _idle, _wait, *interrupts = map(int, stat.split("\n", 1)[0].split()[1:])
-    return user + nice + system + sum(interrupts[:2])
 
 
 def add(name: str, rows: list[Row], took: float, busy: float) -> None:

@@ -2,18 +2,13 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-from benchmarks import results
+from benchmarks.alone import alone
 from benchmarks.harness import Missing, Run, scratch
 from benchmarks.scaling import page
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("overhead", "driver-100", "driver-1000", "tracking", "writes", "rungs", "network")
 
 
@@ -38,22 +33,14 @@ def main() -> None:
 def run(name: str, smoke: bool) -> bool:
     """Measures a subject in a process of its own and stores what it gave; whether it did."""
     print(f"{name} ...", flush=True)
-    busy, began = results.busy_cores(), time.perf_counter()
-    with tempfile.NamedTemporaryFile(suffix=".json") as into:
-        command = [sys.executable, "-m", "benchmarks.scaling", "--only", name, "--into", into.name]
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        done = subprocess.run(
-            [*command, *["--smoke"] * smoke],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": ":".join(paths)},
-        )
-        if done.returncode:
-            return False
-        figures = json.loads(Path(into.name).read_text(encoding="utf-8"))
-    took, busy = time.perf_counter() - began, max(busy, results.busy_cores())
-    print(f"  {took:.0f} s, other work used {busy:.1f} cores\n  {json.dumps(figures)}")
+    done = alone("benchmarks.scaling", "--only", name, *["--smoke"] * smoke)
+    if not done.well:
+        return False
+    print(
+        f"  {done.seconds:.0f} s, other work used {done.busy:.1f} cores\n  {json.dumps(done.wrote)}"
+    )
     if not smoke:
-        page.add(name, figures, took, busy)
+        page.add(name, done.wrote, done.seconds, done.busy)
     return True
 
 

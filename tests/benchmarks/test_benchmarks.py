@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from awcl.data.views import Views
 from awcl.files import append_line
 from awcl.pretrain.loss import group_loss
 from awcl.records import StudyFolder
-from benchmarks import harness, material, published, results, rows
+from benchmarks import __main__ as command
+from benchmarks import alone, harness, material, published, results, rows
 from benchmarks.harness import Missing, Row, Run
 from benchmarks.rows import loss, quickstart, trials, views
 
@@ -156,13 +158,74 @@ def test_a_row_that_did_not_run_says_why(table):
     assert f"| loss | | | | | {told} |" in table.read_text()
 
 
-def test_cores_that_wait_or_idle_are_not_busy(tmp_path, monkeypatch):
-    assert (
-        results.busy_ticks("cpu  1 20 300 4000 50000 600000 7000000 8 9 10\ncpu0 1 1 1") == 7600321
+# --- a process of its own ------------------------------------------------------------------------
+
+SPIN = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass"
+WRITES = """
+import argparse, json, subprocess, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--into")
+spin = [sys.executable, "-c", {spin!r}]
+subprocess.run(spin, check=True)
+subprocess.Popen(spin, start_new_session=True)  # a daemon, left to whoever takes it
+print(json.dumps([1.5]), file=open(parser.parse_args().into, "w"))
+sys.exit({code})
+"""
+
+
+def test_cores_that_wait_or_idle_are_not_busy():
+    ticks = alone.busy_ticks("cpu  1 20 300 4000 50000 600000 7000000 8 9 10\ncpu0 1 1 1")
+    assert ticks == 7600321
+
+
+# In a process of its own, too: it takes its descendants' orphans, and must not take pytest's.
+ASK = """
+from benchmarks import alone
+others = iter((100, 102))
+alone.busy_seconds = lambda: next(others) + alone._own_seconds()
+done = alone.alone("measured")
+print(done.wrote, done.well, done.seconds, 2 / done.busy, alone._own_seconds())
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_other_work_is_what_no_descendant_of_a_measurement_did(tmp_path, code):
+    """A measurement with a second of its own and a daemon's, and two of others."""
+    (tmp_path / "measured.py").write_text(WRITES.format(spin=SPIN, code=code))
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    monkeypatch.setattr(results, "STAT", tmp_path / "stat")
-    results.STAT.write_text("cpu  1 0 0 9 0 0 0 0 0 0\n")
-    assert results.busy_cores(0.001) == 0
+    wrote, well, seconds, waited, own = asked.stdout.split()
+    assert wrote == "[1.5]" and well == str(code == 0)
+    assert 1 < float(seconds) < float(waited), "its daemon was waited for"
+    assert float(own) >= 2, "and counts"
+
+
+def test_rows_before_one_that_fails_are_written(tmp_path, monkeypatch):
+    def measure(run):
+        yield Row("first", "1 s")
+        raise RuntimeError("late")
+
+    monkeypatch.setattr(rows, "load", lambda name: SimpleNamespace(measure=measure))
+    into = tmp_path / "rows.json"
+    options = SimpleNamespace(into=str(into), smoke=True, storage="results")
+    with pytest.raises(RuntimeError):
+        command.measure("loss", options)
+    [first] = json.loads(into.read_text())
+    assert first["ours"] == "1 s"
+
+
+def test_what_was_measured_is_stored_with_the_word_that_the_rest_failed(table, monkeypatch):
+    wrote = [asdict(Row("loss of 1,024", "1 s"))]
+    monkeypatch.setattr(command, "alone", lambda *a: alone.Done(wrote, False, 3.0, 0.0))
+    assert not command.run("loss", SimpleNamespace(storage="results", smoke=False))
+    text = table.read_text()
+    assert "| loss of 1,024 | 1 s |" in text and "| loss, what follows | | | | | failed |" in text
 
 
 # --- the command ---------------------------------------------------------------------------------
