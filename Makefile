@@ -32,7 +32,7 @@ export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 
 # Slow tests share one Ray and need both cores; the others are spread over two processes.
 # torch's threads wait asleep: awake, those of two processes take the cores from each other, and a
-# test takes ten times as long.
+# test can take ten times as long.
 test: export OMP_WAIT_POLICY = PASSIVE
 test: install lint
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
