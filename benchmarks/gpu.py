@@ -4,13 +4,17 @@
     python -m benchmarks.gpu --only loss         training, loss or views alone
     python -m benchmarks.gpu --smoke             tiny sizes, on a processor too; writes no results
 
-Needs torch, timm and this package; neither ray nor mlflow. Three subjects:
+Needs what the library itself imports (torch, torchvision, timm, albumentations, numpy, pandas and
+their like, at the pins of requirements.txt), but neither ray nor mlflow. What a subject or backbone
+gave is written as soon as it is there, into what the same card gave before, so that --only and
+--backbones measure all of it bit by bit. Three subjects:
 
 training  The loop as `awcl pretrain` runs it, two views a frame, beside the bare step: forward and
           backward of its network on random views that lie on the card. In bfloat16, channels_last;
           eager, compiled, and compiled with CUDA graphs. Views by loader processes, and by the card
           (--views device). Share of the peak: FLOPs of the bare step as torch counts them, over its
-          time and what the maker of the card says of dense bfloat16.
+          time and what the maker of the card says of dense bfloat16. An epoch has steps enough that
+          what fills the loader's queue at its start is a small part of it.
 loss      Forward and backward at 4,096 to 262,144 views, time and memory; beside the form with
           masks where that fits, and with other sizes of chunk.
 views     Made by the card, the copy to it included, beside one core that makes them by OpenCV; and
@@ -27,6 +31,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +57,7 @@ HEAD = """# Results on a card
 
 Made by `python -m benchmarks.gpu`, which tells what each row measures. A ratio is the median over
 turns in which both were measured, with the lowest and the highest turn: how many times as fast as
-the other ours is.
+the other ours is. A figure of timm's is of another card, and has a ratio on that card only.
 
 """
 MODES: dict[str, str | None] = {
@@ -69,6 +74,8 @@ PEAKS = {
 TIMM = {"resnet18": 3481.78, "resnet50": 1218.01}
 """Images/s of training on an RTX 3090: AMP, channels_last, 512 images of 224 px, PyTorch 1.12; from
 timm's own results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv."""
+TIMM_CARD = "RTX 3090"
+COUNTED = 2  # frames whose FLOPs are counted; the rest is proportion
 VIEWS = (4096, 16384, 65536, 262144)
 CHUNKS = (2**26, 2**28, 2**30)
 RECIPE = "ultrasound"
@@ -80,16 +87,19 @@ def main() -> None:
     if device.type == "cpu" and not options.smoke:
         sys.exit("benchmarks.gpu: no CUDA device here; --smoke shows on a processor that all runs")
     print(card(device), flush=True)
-    rows: list[Row] = []
+    failed = False
     with scratch() as folder:
         for subject in options.only or SUBJECTS:
             run = Run(folder / subject, options.smoke)
-            for row in SUBJECTS[subject](run, device, options):
-                print("  " + results.line(asdict(row), options.date), flush=True)
-                rows.append(row)
-    if options.out:
-        write(Path(options.out), device, options, rows)
-    if any(row.why.startswith("failed") for row in rows):
+            for part, rows in SUBJECTS[subject](run, device, options):
+                found = []
+                for row in rows:
+                    print("  " + results.line(asdict(row), options.date), flush=True)
+                    found.append(row)
+                failed |= any(row.why.startswith("failed") for row in found)
+                if options.out:
+                    add(Path(options.out), device, options, f"{subject} {part}", found)
+    if failed:
         sys.exit("benchmarks.gpu: some rows failed")
 
 
@@ -106,9 +116,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--modes", nargs="+", metavar="MODE", choices=MODES, help=", ".join(MODES))
     parser.add_argument("--size", type=int, help="side of a view in pixels (224)")
     parser.add_argument("--batch", type=int, help="frames a step, two views of each (256)")
-    parser.add_argument("--steps", type=int, help="of an epoch, which is a turn (20)")
+    parser.add_argument("--steps", type=int, help="of an epoch, which is a turn (100)")
     parser.add_argument("--loader-workers", type=int, help="all cores but one, at most 8")
-    parser.add_argument("--turns", type=int, default=5, help="of each measurement (5)")
+    parser.add_argument("--turns", type=int, default=3, help="of each measurement (3)")
     parser.add_argument("--out", metavar="DIR", help="where GPU.md and gpu.json go (benchmarks)")
     options = parser.parse_args()
     smoke, cores = options.smoke, len(os.sched_getaffinity(0))
@@ -116,7 +126,7 @@ def _options() -> argparse.Namespace:
     options.modes = options.modes or list(MODES)
     options.size = options.size or (32 if smoke else 224)
     options.batch = options.batch or (4 if smoke else 256)
-    options.steps = options.steps or (2 if smoke else 20)
+    options.steps = options.steps or (2 if smoke else 100)
     if options.loader_workers is None:
         options.loader_workers = 0 if smoke else min(8, cores - 1)
     options.out = options.out or (None if smoke else HERE)
@@ -127,19 +137,31 @@ def _options() -> argparse.Namespace:
 # --- training ------------------------------------------------------------------------------------
 
 
-def training(run: Run, device: torch.device, options: argparse.Namespace) -> Iterator[Row]:
+Parts = Iterator[tuple[str, Iterator[Row]]]
+"""Of a subject: what each is called, and its rows."""
+
+
+def training(run: Run, device: torch.device, options: argparse.Namespace) -> Parts:
     pack = packed(run, options.size, options.batch * options.steps)
     for backbone in options.backbones:
-        sessions = {
-            views: session(pack, backbone, device, options, views) for views in ("cpu", "device")
-        }
-        for mode in options.modes:
-            try:
-                yield from trained(run, sessions, mode, options)
-            except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
-                yield Row(_name(sessions["cpu"], mode), why=f"failed: {_first_line(error)}")
-            torch._dynamo.reset()
-        del sessions
+        yield backbone, of_backbone(run, pack, backbone, device, options)
+
+
+def of_backbone(
+    run: Run, pack: FramePack, backbone: str, device: torch.device, options: argparse.Namespace
+) -> Iterator[Row]:
+    sessions = {
+        views: session(pack, backbone, device, options, views) for views in ("cpu", "device")
+    }
+    flops = counted_flops(sessions["cpu"], COUNTED, options.size) // COUNTED * options.batch
+    for mode in options.modes:
+        try:
+            yield from trained(run, sessions, mode, flops, options)
+        except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
+            yield Row(_name(sessions["cpu"], mode), why=f"failed: {_first_line(error)}")
+        for each in sessions.values():
+            each.trained = each.net  # lets go of what was compiled, and of its graphs
+        torch._dynamo.reset()
         free(device)
 
 
@@ -168,9 +190,9 @@ def session(
 
 
 def trained(
-    run: Run, sessions: dict[str, Session], mode: str, options: argparse.Namespace
+    run: Run, sessions: dict[str, Session], mode: str, flops: int, options: argparse.Namespace
 ) -> Iterator[Row]:
-    """Rows of one network in one mode."""
+    """Rows of one network in one mode. flops: of a bare step."""
     one = sessions["cpu"]
     for each in sessions.values():
         each.trained = in_mode(each.net, mode, one.device)
@@ -183,10 +205,12 @@ def trained(
     contenders["bare"] = lambda: [step() for _ in range(steps)]
     found = raced(run, contenders, one.device, options.turns)
     images = 2 * batch * steps
-    flops = counted_flops(one, batch, options.size)
     share = peak_share(one.device, flops * steps / found.median("bare"))
     bare = f"{rate(found.median('bare'), images, 'images')}, the bare step{share}"
-    for views, who in (("cpu", f"{options.loader_workers} loader processes"), ("device", "it")):
+    for views, who in (
+        ("cpu", f"{options.loader_workers} loader processes"),
+        ("device", "the card"),
+    ):
         low, mid, high = sorted(found.ratio("bare", views))
         yield Row(
             f"{_name(one, mode)}, views by {who}", rate(found.median(views), images, "images"),
@@ -196,11 +220,13 @@ def trained(
         )  # fmt: skip
     theirs = TIMM.get(one.config.model.backbone)
     if theirs and options.size == 224:
+        same = TIMM_CARD in card(one.device)
         for name, what in (("bare", "the bare step"), ("device", "the loop")):
+            ratios = [images / took / theirs for took in found.seconds[name]]
             yield Row(
                 f"{_name(one, mode)}, {what}", rate(found.median(name), images, "images"),
-                f"{theirs:,.0f} images/s, timm's figure of an RTX 3090, three channels, with "
-                "optimizer", spread([images / took / theirs for took in found.seconds[name]]),
+                f"{theirs:,.0f} images/s, timm's figure of an {TIMM_CARD}, three channels, with "
+                "optimizer", spread(ratios) if same else None,
             )  # fmt: skip
 
 
@@ -244,19 +270,24 @@ def counted_flops(of: Session, batch: int, pixels: int) -> int:
 # --- loss ----------------------------------------------------------------------------------------
 
 
-def loss(run: Run, device: torch.device, options: argparse.Namespace) -> Iterator[Row]:
+def loss(run: Run, device: torch.device, options: argparse.Namespace) -> Parts:
     for views in (256, 512) if run.smoke else VIEWS:
-        try:
-            yield from of_views(run, device, views, options.turns)
-        except RuntimeError as error:  # out of memory, too
-            yield Row(f"loss, {views:,} views", why=f"failed: {_first_line(error)}")
-        free(device)
+        yield str(views), tried(run, device, views, options.turns)
+
+
+def tried(run: Run, device: torch.device, views: int, turns: int) -> Iterator[Row]:
+    try:
+        yield from of_views(run, device, views, turns)
+    except RuntimeError as error:  # out of memory, too
+        yield Row(f"loss, {views:,} views", why=f"failed: {_first_line(error)}")
+    free(device)
 
 
 def of_views(run: Run, device: torch.device, views: int, turns: int) -> Iterator[Row]:
     z, groups = (part.to(device) for part in loss_rows.made(views))
     contenders: dict[str, Callable[[], object]] = {
-        chunk_name(chunk): in_chunks(z, groups, chunk) for chunk in CHUNKS
+        chunk_name(chunk): in_chunks(z, groups, chunk)
+        for chunk in sorted({loss_module.CHUNK_BYTES, *CHUNKS})
     }
     ours = chunk_name(loss_module.CHUNK_BYTES)
     if loss_rows.MATRICES * 4 * views**2 < free_memory(device):
@@ -299,43 +330,49 @@ def masked(z: Tensor, groups: Tensor) -> Tensor:
 # --- views ---------------------------------------------------------------------------------------
 
 
-def views(run: Run, device: torch.device, options: argparse.Namespace) -> Iterator[Row]:
+def views(run: Run, device: torch.device, options: argparse.Namespace) -> Parts:
     pack = packed(run, options.size, options.batch)
+    for recipe in ("paper", "ultrasound"):
+        yield recipe, of_recipe(run, pack, recipe, device, options)
+
+
+def of_recipe(
+    run: Run, pack: FramePack, recipe: str, device: torch.device, options: argparse.Namespace
+) -> Iterator[Row]:
     few = list(range(options.batch))
     names = hashing.uint64s(pack.frames["frame_id"]).tolist()
-    for recipe in ("paper", "ultrasound"):
-        maker = Views(recipe, options.size, seed=0)
-        draws = Draws(Views(recipe, options.size, seed=0))
-        batch = together(
-            [pack.image(row) for row in few],
-            [draws.of(names[row], 0, 0, 2, pack.boxes[row]) for row in few],
+    maker = Views(recipe, options.size, seed=0)
+    draws = Draws(Views(recipe, options.size, seed=0))
+    batch = together(
+        [pack.image(row) for row in few],
+        [draws.of(names[row], 0, 0, 2, pack.boxes[row]) for row in few],
+    )
+    batch = batch.pin_memory() if device.type == "cuda" else batch
+    with threads(1):
+        found = raced(
+            run,
+            {
+                "device": lambda batch=batch: made(batch.to(device), options.size),
+                "core": lambda maker=maker: [
+                    maker.of(names[row], 0).view(pack.content(row), view)
+                    for row in few
+                    for view in (0, 1)
+                ],
+                "draws": lambda draws=draws: [
+                    draws.of(names[row], 0, 0, 2, pack.boxes[row]) for row in few
+                ],
+            },
+            device,
+            options.turns,
         )
-        batch = batch.pin_memory() if device.type == "cuda" else batch
-        with threads(1):
-            found = raced(
-                run,
-                {
-                    "device": lambda batch=batch: made(batch.to(device), options.size),
-                    "core": lambda maker=maker: [
-                        maker.of(names[row], 0).view(pack.content(row), view)
-                        for row in few
-                        for view in (0, 1)
-                    ],
-                    "draws": lambda draws=draws: [
-                        draws.of(names[row], 0, 0, 2, pack.boxes[row]) for row in few
-                    ],
-                },
-                device,
-                options.turns,
-            )
-        told = {name: rate(found.median(name), 2 * len(few), "views") for name in found.seconds}
-        what = f"views, recipe {recipe}, {options.size} px"
-        core = f"{told['core']}, one core by OpenCV"
-        yield Row(f"{what}: made by it", told["device"], core, found.ratio("core", "device"))
-        yield Row(f"{what}: drawn by a core", told["draws"], core, found.ratio("core", "draws"))
+    told = {name: rate(found.median(name), 2 * len(few), "views") for name in found.seconds}
+    what = f"views, recipe {recipe}, {options.size} px"
+    core = f"{told['core']}, one core by OpenCV"
+    yield Row(f"{what}: made by the card", told["device"], core, found.ratio("core", "device"))
+    yield Row(f"{what}: drawn by a core", told["draws"], core, found.ratio("core", "draws"))
 
 
-SUBJECTS: dict[str, Callable[[Run, torch.device, argparse.Namespace], Iterator[Row]]] = {
+SUBJECTS: dict[str, Callable[[Run, torch.device, argparse.Namespace], Parts]] = {
     "training": training,
     "loss": loss,
     "views": views,
@@ -380,9 +417,12 @@ def free_memory(device: torch.device) -> int:
 
 
 def peak_memory(device: torch.device, work: Callable[[], object]) -> str:
-    """Of the card, that the work takes beyond what is held; on a processor it is not counted."""
+    """Of the card, that the work takes beyond what is held; on a processor it is not counted.
+
+    Once before that it is done without being looked at: libraries allocate what they keep.
+    """
+    work()
     if device.type != "cuda":
-        work()
         return "memory not counted"
     wait(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -420,15 +460,39 @@ def _first_line(error: BaseException) -> str:
     )
 
 
-def write(folder: Path, device: torch.device, options: argparse.Namespace, rows: list[Row]) -> None:
-    """GPU.md and gpu.json."""
+def add(
+    folder: Path, device: torch.device, options: argparse.Namespace, part: str, rows: list[Row]
+) -> None:
+    """Puts the rows of a part in place of those that this card gave before, and writes GPU.md."""
     about = results.machine() | {"card": card(device), "cuda": torch.version.cuda}
-    stored = {"machine": about, "options": vars(options) | {"out": str(folder)}}
-    stored["rows"] = [asdict(row) for row in rows]
-    (folder / "gpu.json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    lines = [f"{about['card']}, CUDA {about['cuda']}; {results.told(about)}\n", *results.COLUMNS]
-    lines += [results.line(row, options.date) for row in stored["rows"]]
-    (folder / "GPU.md").write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+    store = folder / "gpu.json"
+    stored = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {"cards": {}}
+    parts = stored["cards"].setdefault(about["card"], {})
+    parts[part] = {
+        "machine": about,
+        "date": options.date,
+        "options": vars(options) | {"out": str(folder)},
+        "rows": [asdict(row) for row in rows],
+    }
+    store.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    (folder / "GPU.md").write_text(table(stored["cards"]), encoding="utf-8")
+
+
+def table(cards: dict[str, dict[str, Any]]) -> str:
+    """GPU.md: a table for each card, with a line for each of its machines or sets of versions."""
+    lines = []
+    for name, parts in cards.items():
+        of: dict[str, list[str]] = {}
+        for part, found in parts.items():
+            about = found["machine"]
+            of.setdefault(f"CUDA {about['cuda']}; {results.told(about)}", []).append(part)
+        lines.append(f"## {name}\n")
+        lines += [f"{', '.join(those)}: {told}\n" for told, those in of.items()]
+        lines += results.COLUMNS
+        for found in parts.values():
+            lines += [results.line(row, found["date"]) for row in found["rows"]]
+        lines.append("")
+    return HEAD + "\n".join(lines)
 
 
 if __name__ == "__main__":

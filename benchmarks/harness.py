@@ -112,13 +112,13 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """torch and OpenCV on so many threads meanwhile."""
+    """torch on so many threads meanwhile, and OpenCV on the one that calls it, as in awcl.data."""
     import cv2
     import torch
 
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(count)
-    cv2.setNumThreads(count if count > 1 else 0)
+    cv2.setNumThreads(0)
     try:
         yield
     finally:

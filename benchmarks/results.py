@@ -23,7 +23,8 @@ HEAD = """# Results
 
 Made by `make bench` (`python -m benchmarks`); what each row measures is told in `rows/`. A ratio is
 the median over turns in which both were measured, with the lowest and the highest turn: how many
-times as fast as the other ours is, or what the row says.
+times as fast as the other ours is; in a row that ends in "time", "bytes" or "epochs", how many
+times as much ours takes; in one that speaks of a share, that share.
 
 """
 

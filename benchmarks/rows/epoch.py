@@ -56,12 +56,13 @@ def measure(run: Run) -> Iterator[Row]:
     low, mid, high = sorted(found.ratio("limit", "ours"))
     yield Row(
         WHAT, told["ours"], f"{told['limit']}, the bare network in {how}, the limit",
-        (mid, low, high), ">= 0.95 of its images/s", mid >= 0.95, why="see LOG.md",
+        (mid, low, high), ">= 0.95 of its images/s", mid >= 0.95,
+        why="what the step does beside its network, LOG.md",
     )  # fmt: skip
     waits = spread([epoch["data_wait"] for epoch in session.history[1:] or session.history])
     yield Row(
-        f"{WHAT}: wait for data", f"{waits[0]:.1%} of the time", "", waits, "<= 2 %",
-        waits[0] <= 0.02, why="the training process makes the views itself, see LOG.md",
+        f"{WHAT}: share of the time in which it waits for data", f"{waits[0]:.1%}", "", waits,
+        "<= 2 %", waits[0] <= 0.02, why="the training process makes the views itself, LOG.md",
     )  # fmt: skip
     for name, who, aim in (
         ("published", "the published recipe, float32", 2),

@@ -7,7 +7,6 @@ computes the same positives. All in float32 on the same threads.
 
 from collections.abc import Callable, Iterator
 
-import psutil
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -22,6 +21,8 @@ MATRICES = 12  # (N, N) ones that the peers hold at once; a guess that is on the
 
 
 def measure(run: Run) -> Iterator[Row]:
+    import psutil  # not on a machine that only has a card: benchmarks.gpu takes `made` from here
+
     peer = has_peer("pytorch-metric-learning")
     with threads(torch.get_num_threads()):
         for views, turns in TURNS.items():
@@ -42,24 +43,31 @@ def name(views: int) -> str:
 
 def rows(run: Run, views: int, turns: int, peer: bool) -> Iterator[Row]:
     z, groups = made(views)
-    contenders = {
-        "ours": step(z, lambda z: group_loss(z, groups[None], TEMPERATURE)),
-        "mask form": step(z, lambda z: published.mask_loss(z, groups, TEMPERATURE)),
+    losses: dict[str, Callable[[Tensor], Tensor]] = {
+        "ours": lambda z: group_loss(z, groups[None], TEMPERATURE),
+        "mask form": lambda z: published.mask_loss(z, groups, TEMPERATURE),
     }
     if peer:
         from pytorch_metric_learning.losses import SupConLoss
 
         supcon = SupConLoss(temperature=TEMPERATURE)
-        contenders["pytorch-metric-learning"] = step(z, lambda z: supcon(z, groups))
-    found = run.race(contenders, turns)
+        losses["pytorch-metric-learning"] = lambda z: supcon(z, groups)
+    same_work(z, losses)
+    found = run.race({name: step(z, loss) for name, loss in losses.items()}, turns)
     aim = {1024: 0.0, 8192: 1.8}.get(views, 1.0)
-    for other in list(contenders)[1:]:
+    for other in list(losses)[1:]:
         ratio = found.ratio(other, "ours")
         yield Row(
             name(views), lasting(found.median("ours")), f"{lasting(found.median(other))}, {other}",
             ratio, f">= {aim:g}x" if aim else "", ratio[0] >= aim if aim else None,
-            why="see LOG.md",
         )  # fmt: skip
+
+
+def same_work(z: Tensor, losses: dict[str, Callable[[Tensor], Tensor]]) -> None:
+    """Raises ArithmeticError where they do not compute one loss."""
+    values = {name: float(loss(z)) for name, loss in losses.items()}
+    if max(values.values()) - min(values.values()) > 1e-4 * abs(values["ours"]):
+        raise ArithmeticError(f"not one loss: {values}")
 
 
 def made(views: int) -> tuple[Tensor, Tensor]:

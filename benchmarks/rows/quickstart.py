@@ -1,5 +1,6 @@
 """Where the time of the quickstart goes, from the log of a run that is stored; drawn as bars."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,14 @@ def measure(run: Run) -> Iterator[Row]:
     draw(seconds, (run.folder if run.smoke else results.HERE) / results.FIGURE)
     told = ", ".join(f"{name} {value / total:.0%}" for name, value in seconds.most_common(4))
     yield Row(
-        "the whole quickstart", f"{total / 60:.1f} min: {told}", f"{len(runs)} run(s) of it",
+        "the whole quickstart", f"{total / 60:.1f} min: {told}",
+        f"{len(runs)} run(s) of it, the last on {_day(runs[-1]['time'])}",
         None, "stated", details=dict(seconds),
     )  # fmt: skip
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
 def draw(seconds: dict[str, float], file: Path) -> None:

@@ -42,7 +42,7 @@ def measure(run: Run) -> Iterator[Row]:
     size = sum(file.stat().st_size for file in source.iterdir())
     speeds = {name: size / found.median(name) / 1e6 for name in found.seconds}
     yield Row(
-        f"stage a pack of {size / 1e6:,.0f} MB from a folder",
+        f"stage a pack of {size / 1e6:,.0f} MB from a folder: time",
         f"{speeds['ours']:,.0f} MB/s, compared with its sha256",
         f"{speeds['copy']:,.0f} MB/s, copied",
         found.ratio("ours", "copy"),

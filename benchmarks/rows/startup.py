@@ -16,7 +16,7 @@ def measure(run: Run) -> Iterator[Row]:
     )
     took = found.median("ours")
     yield Row(
-        "awcl --help", lasting(took), f"{lasting(found.median('python'))}, an empty program",
+        "awcl --help: time", lasting(took), f"{lasting(found.median('python'))}, an empty program",
         found.ratio("ours", "python"), "< 0.5 s", took < 0.5,
     )  # fmt: skip
 

@@ -43,9 +43,10 @@ def overhead(run: Run, stored: StudyFolder, places: int) -> Row:
     ratio = tuple(value / median(alone) for value in (mid, min(found), max(found)))
     told = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items())
     return Row(
-        f"overhead a trial, {HOW[places]}", f"{mid:.1f} s (of a trial: {told})",
+        f"overhead a trial, {HOW[places]}: time", f"{mid:.1f} s (of a trial, means: {told})",
         f"{median(alone):.1f} s, an empty trial of Train in Tune, the limit", ratio,
-        "<= 15 s" if places == 1 else "", mid <= 15 if places == 1 else None, why="see LOG.md",
+        "<= 15 s" if places == 1 else "", mid <= 15 if places == 1 else None,
+        why="an empty trial takes most of it, LOG.md",
         details=parts,
     )  # fmt: skip
 

@@ -44,7 +44,8 @@ def measure(run: Run) -> Iterator[Row]:
         least = 2 * (world - 1) / world * views * WIDTH * 4
         ratio = sent / least
         yield Row(
-            f"traffic of the loss a step, {world} processes", f"{size(sent)} a worker ({calls})",
+            f"traffic of the loss a step, {world} processes: bytes",
+            f"{size(sent)} a worker ({calls}), by the shapes of its tensors",
             f"{size(least)}, the minimum", (ratio,) * 3, "<= 1.02 of the minimum", ratio <= 1.02,
             details={"calls": counted["ours"], "full": counted["full"]},
         )  # fmt: skip

@@ -24,6 +24,7 @@ from benchmarks.rows import loss, quickstart, trials, views
 
 ROOT = Path(__file__).parents[2]
 QUARTER_OF_AN_HOUR = 900
+STORED = ROOT / "benchmarks" / "results.json"
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,8 @@ def test_every_file_of_rows_is_listed_and_the_short_ones_take_a_quarter_of_an_ho
     assert set(rows.FILES) == {module.name for module in pkgutil.iter_modules(rows.__path__)}
     short = sum(plan.seconds for plan in rows.FILES.values() if not plan.long)
     assert 0 < short <= QUARTER_OF_AN_HOUR
+    took = {name: of["seconds"] for name, of in json.loads(STORED.read_text())["files"].items()}
+    assert {name: s for name, s in took.items() if s > rows.FILES[name].seconds} == {}
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -228,6 +231,13 @@ def test_what_was_measured_is_stored_with_the_word_that_the_rest_failed(table, m
     assert "| loss of 1,024 | 1 s |" in text and "| loss, what follows | | | | | failed |" in text
 
 
+def test_a_file_of_rows_that_failed_at_once_is_not_told_by_what_it_gave_before(table, monkeypatch):
+    results.add("loss", [Row("loss of 1,024", "1 s")], 1, busy=0)
+    monkeypatch.setattr(command, "alone", lambda *a: alone.Done(None, False, 3.0, 0.0))
+    assert not command.run("loss", SimpleNamespace(storage="results", smoke=False))
+    assert "1 s" not in table.read_text() and "loss, what follows" in table.read_text()
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -240,7 +250,7 @@ def test_a_smoke_run_of_the_command_tells_its_rows_and_stores_nothing():
     before = {file: file.stat().st_mtime_ns for file in (ROOT / "benchmarks").glob("[Rr][Ee]*.*")}
     done = benchmarks("--smoke", "--only", "startup")
     assert done.returncode == 0, done.stderr
-    assert "awcl --help | " in done.stdout
+    assert "awcl --help: time | " in done.stdout
     assert before == {
         file: file.stat().st_mtime_ns for file in (ROOT / "benchmarks").glob("[Rr][Ee]*.*")
     }

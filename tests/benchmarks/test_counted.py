@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,11 +108,38 @@ def test_no_tensor_of_the_loss_is_larger_than_a_chunk_or_than_z(views, monkeypat
 # --- what a step waits for -----------------------------------------------------------------------
 
 WAITS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::_unique2", "aten::unique_dim",
-         "aten::masked_select", "aten::is_nonzero", "aten::equal", "index by a mask")  # fmt: skip
+         "aten::unique_consecutive", "aten::bincount", "aten::repeat_interleave",
+         "aten::masked_select", "aten::is_nonzero", "aten::equal", "index by a mask",
+         "tolist", "numpy", "cpu", "to the host")  # fmt: skip
 """Whose result the host has to know, so that it waits for the device."""
 
 
-def test_a_step_asks_the_device_for_nothing(tiny_pack):
+@pytest.fixture
+def seen(monkeypatch) -> Seen:
+    """Operations, and what fetches a tensor without being one where the host is the device."""
+    of = Seen()
+
+    def counted(name: str, where: Callable[..., bool] = lambda *a, **k: True) -> Callable:
+        plain = getattr(torch.Tensor, name)
+
+        def call(self, *args, **kwargs):
+            of.calls["to the host" if name == "to" else name] += where(*args, **kwargs)
+            return plain(self, *args, **kwargs)
+
+        return call
+
+    for name in ("tolist", "numpy", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, counted(name))
+    monkeypatch.setattr(torch.Tensor, "to", counted("to", _names_the_host))
+    return of
+
+
+def _names_the_host(*args: object, **kwargs: object) -> bool:
+    """Of `Tensor.to`'s arguments: the word cpu, which no code means that means a device."""
+    return "cpu" in (*args, kwargs.get("device"))
+
+
+def test_a_step_asks_the_device_for_nothing(tiny_pack, seen):
     values = {
         "model.backbone": "test_resnet",
         "data.size": 32,
@@ -125,28 +152,51 @@ def test_a_step_asks_the_device_for_nothing(tiny_pack):
     session = Session(config, tiny_pack, Taxonomy.load(), RunConfig(device="cpu"))
     batch = next(iter(session.feed.epoch(0)))
     tally = Tally(1, session.device)
-    with Seen() as seen:
+    with seen:
         tally.add(session._step(batch, 0), 16, 0.0)
     assert seen.calls["aten::convolution"] > 0
     assert not {name: seen.calls[name] for name in WAITS if seen.calls[name]}
 
 
-def test_the_device_makes_views_without_an_answer_to_the_host():
+def test_the_device_makes_views_without_an_answer_to_the_host(seen):
     draws = Draws(Views("ultrasound", 32, seed=0))
     square = np.random.default_rng(0).integers(0, 256, (37, 37), dtype=np.uint8)
     rows = [draws.of(frame, 0, 0, 2, np.array([0, 3, 37, 30])) for frame in range(4)]
     drawn = together([square] * 4, rows)
-    with Seen() as seen:
+    seen.calls.clear()
+    with seen:
         made(drawn, 32)
     assert seen.calls["aten::gather"] > 0
     assert not {name: seen.calls[name] for name in WAITS if seen.calls[name]}
 
 
-def test_what_would_wait_is_seen():
-    with Seen() as seen:
-        x = torch.arange(4.0)
-        _ = float(x[0]), x[x > 1], x.unique()
-    assert [seen.calls[name] for name in WAITS if seen.calls[name]] == [1, 1, 1]
+@pytest.mark.parametrize(
+    ("waits", "name"),
+    [
+        (lambda x: float(x[0]), "aten::_local_scalar_dense"),
+        (lambda x: x[x > 1], "index by a mask"),
+        (lambda x: x.unique(), "aten::_unique2"),
+        (lambda x: x.repeat_interleave(x.long()), "aten::repeat_interleave"),
+        (lambda x: x.long().bincount(), "aten::bincount"),
+        (lambda x: x.tolist(), "tolist"),
+        (lambda x: x.cpu(), "cpu"),
+        (lambda x: x.numpy(), "numpy"),
+        (lambda x: x.to("cpu"), "to the host"),
+        (lambda x: x.to(device="cpu"), "to the host"),
+    ],
+)
+def test_what_would_wait_is_seen(seen, waits, name):
+    x = torch.arange(4.0)
+    with seen:
+        waits(x)
+    assert name in WAITS and seen.calls[name]
+
+
+def test_what_does_not_wait_is_not(seen):
+    x = torch.arange(4.0)
+    with seen:
+        x.to(torch.device("cpu")).to(torch.float64).to(x.device).sum()
+    assert not {name for name in WAITS if seen.calls[name]}
 
 
 # --- decoding ------------------------------------------------------------------------------------
@@ -234,7 +284,7 @@ NOT_LOADED = {
         "torch",
         "pyarrow",
     },  # each worker of packing begins so
-    "benchmarks.gpu": {"ray", "mlflow", "sklearn", "matplotlib"},
+    "benchmarks.gpu": {"ray", "mlflow", "sklearn", "matplotlib", "psutil"},
     "awcl.data.packing": {"torch", "scipy", "ray", "mlflow", "sklearn", "matplotlib"},
 }
 

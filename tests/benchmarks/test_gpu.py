@@ -1,7 +1,9 @@
 """The benchmark of a card, on a processor and at tiny sizes: that it runs, and what it counts."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,18 @@ from torch import nn
 from benchmarks import gpu, material
 
 CPU = torch.device("cpu")
+NAME = gpu.card(CPU)
+ROOT = Path(__file__).parents[2]
+BLOCK = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("ray", "mlflow", "psutil"):
+            raise ImportError(f"{name} is not to be imported here")
+
+sys.meta_path.insert(0, Refuse())
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -29,18 +43,18 @@ def run(monkeypatch, *arguments: str) -> None:
 
 def test_a_smoke_run_gives_every_row_and_a_table(monkeypatch, tmp_path, capsys):
     run(monkeypatch, "--smoke", "--device", "cpu", "--out", str(tmp_path))
-    stored = json.loads((tmp_path / "gpu.json").read_text())
-    rows = stored["rows"]
+    ((name, parts),) = json.loads((tmp_path / "gpu.json").read_text())["cards"].items()
+    rows = [row for part in parts.values() for row in part["rows"]]
     assert all(row["ours"] and row["against"] and min(row["ratio"]) > 0 for row in rows)
     whats = "\n".join(row["what"] for row in rows)
     for mode in gpu.MODES:
-        for where in ("0 loader processes", "it"):
+        for where in ("0 loader processes", "the card"):
             assert f"{mode}, views by {where}\n" in whats
     assert sum("loss, forward and backward" in row["what"] for row in rows) == 6
     assert sum("views, recipe" in row["what"] for row in rows) == 4
     table = (tmp_path / "GPU.md").read_text()
     assert table.count("\n| ") == len(rows) + 2
-    assert stored["machine"]["card"] in table
+    assert f"## {name}\n" in table
     assert capsys.readouterr().out.count("\n") == len(rows) + 1
 
 
@@ -54,9 +68,37 @@ def test_what_fails_is_told_and_the_rest_still_runs(monkeypatch, tmp_path):
     flags = ["--smoke", "--device", "cpu", "--only", "training", "--modes", "compiled", "eager"]
     with pytest.raises(SystemExit, match="some rows failed"):
         run(monkeypatch, *flags, "--out", str(tmp_path))
-    first, *others = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    ((_, parts),) = json.loads((tmp_path / "gpu.json").read_text())["cards"].items()
+    first, *others = parts["training test_resnet"]["rows"]
     assert first["why"] == "failed: RuntimeError: no compiler"
     assert len(others) == 2 and all(row["ours"] for row in others)
+
+
+def test_a_part_is_written_beside_what_the_card_gave_before_and_in_place_of_its_own(
+    monkeypatch, tmp_path
+):
+    flags = ["--smoke", "--device", "cpu", "--out", str(tmp_path)]
+    run(monkeypatch, *flags, "--only", "loss")
+    before = json.loads((tmp_path / "gpu.json").read_text())
+    before["cards"] |= {"another card": {"loss 256": before["cards"][NAME]["loss 256"]}}
+    (tmp_path / "gpu.json").write_text(json.dumps(before))
+    run(monkeypatch, *flags, "--only", "views")
+    cards = json.loads((tmp_path / "gpu.json").read_text())["cards"]
+    assert list(cards[NAME]) == ["loss 256", "loss 512", "views paper", "views ultrasound"]
+    assert list(cards["another card"]) == ["loss 256"]
+    table = (tmp_path / "GPU.md").read_text()
+    assert table.count("## ") == 2 and table.count("| what |") == 2
+
+
+def test_a_card_needs_no_package_but_the_librarys(tmp_path):
+    """Not ray or mlflow, nor what only the tests have."""
+    code = f"{BLOCK}\nfrom benchmarks import gpu, material\nmaterial.DRAWN = 2\ngpu.main()"
+    flags = ["--smoke", "--device", "cpu", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "GPU.md").is_file()
 
 
 def test_without_a_card_it_says_what_does_run(monkeypatch):
