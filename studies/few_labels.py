@@ -17,7 +17,8 @@ another one, and no few-label result: there pre-training had what its arm says a
 has few. The few-label point of an arm with labels is at its own share: one trial a point, while
 SimCLR has the whole curve from one.
 
-Setting and home are those of studies/paper.py.
+Setting and home are those of studies/paper.py. A share whose patients have one anatomy among them
+teaches `supervised` nothing: the study is refused with the trial's name, and needs fewer SHARES.
 
 Expected: about an hour on 2 cores for 55 trials. Not measured yet.
 """

@@ -20,9 +20,9 @@ Setting and home are those of studies/paper.py. On images whose labels know one 
 the African ones, fine and coarse can hardly differ.
 
 Measured (2026-11-21, 2 cores of an AMD EPYC, tests beside it): 30 min for 12 trials. Means of seeds
-0, 1, 2; * is clear of `self`. Coarse positives pull planes of one organ together, fine ones do not:
-what is left of their difference is 0.206 and 0.244, clearly less, and 0.226 without labels. A probe
-for these planes does not mind (0.578, 0.537). Intervals, and what else was found: RESULTS.md.
+0, 1, 2; * is clear of `self`. Of the difference between planes of one organ coarse positives leave
+clearly less than fine ones do (0.206, 0.244; without labels 0.226, from which neither is clear). A
+probe for these planes does not mind (0.578, 0.537). Intervals, and what else was found: RESULTS.md.
 
                     macro-F1, coarse   macro-F1, fine   fine within coarse   Dice, first
                                                                              trimester, shift

@@ -20,7 +20,7 @@ have is no mistake there: a warning says so. Tasks, in quick form:
     planes               which anatomy, at home: macro-F1 of a ridge probe on frozen features
     cross_planes         the same on the unseen trimester and machine, or site: transfer and shift
     cross_segmentation   Dice of a decoder on the frozen encoder: on the unseen trimester and
-                         machine, or on HC18; and in the domain (tables/scores.csv), so that
+                         machine, or on HC18; and in the domain (tables/trials.csv), so that
                          `segmentation` would tell no more
 
 Few labels, and anatomies that pre-training never saw, are studies of their own, few_labels.py and

@@ -24,7 +24,10 @@ def study_run(options: argparse.Namespace) -> int:
         if options.dry_run:
             from awcl.study import dry
 
-            stages.begin("dry run", "nothing is trained, and of results nothing stored")
+            stages.begin(
+                "dry run",
+                "nothing is trained; frames and packs stay in storage, results there are none",
+            )
             for line in dry.tell(plan):
                 print(line)
             return 0

@@ -19,11 +19,11 @@ def class_names(
     those that name no anatomy. Raises InputError for fewer than two classes.
     """
     names = label_classes(frames, config.anatomy, taxonomy, config.seed, background=background)
-    if names.nunique() < 2:
+    if (many := names.nunique()) < 2:
         raise InputError(
-            f"pretrain.method {config.pretrain.method}: {names.nunique()} classes with usable "
-            f"labels at granularity {config.anatomy.granularity}; it needs two (anatomy.ratio, "
-            "anatomy.granularity)"
+            f"pretrain.method {config.pretrain.method}: {many} class{'es' * (many != 1)} with "
+            f"usable labels at granularity {config.anatomy.granularity} and ratio "
+            f"{config.anatomy.ratio:g}; it needs two (anatomy.ratio, anatomy.granularity)"
         )
     return names
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from awcl.report.arms import ANATOMY, CONTRASTIVE, IMAGENET, RIVALS, SUPERVISED, Apart, Arm
 from awcl.report.comparing import Comparison, Differences, Estimate, Estimates, best_of
-from awcl.report.headlines import CURVES, Score
+from awcl.report.headlines import Score
 from awcl.report.page import Section
 from awcl.report.summary import difference
 from awcl.report.tables import DIFFERENCE, Cell, Rows, Table, difference_as_csv, difference_cell
@@ -38,7 +38,7 @@ def section(
     best = {
         score: anatomy
         for score, each in estimates.items()
-        if score.kind not in CURVES and kinds and (anatomy := best_of(each, ANATOMY))
+        if score.is_compared and kinds and (anatomy := best_of(each, ANATOMY))
     }
     return Section(
         "claim", "The paper's claim",

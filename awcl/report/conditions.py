@@ -5,28 +5,45 @@ from typing import Any
 
 from awcl.downstream.evaluation import SEEN
 from awcl.report.arms import Arm
-from awcl.report.comparing import Estimates
+from awcl.report.comparing import Estimate, Estimates
+from awcl.report.headlines import WORDS
 from awcl.report.reading import Stored
 
 
 def conditions(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Iterator[str]:
     """A line a task: which frames, how many patients, at which level, whether its domain was seen
     in pre-training. arms: every one that has a trial."""
-    of_task = {}
+    of_task: dict[str, dict[str, Estimate]] = {}
     for score, each in estimates.items():
         if each:
-            of_task.setdefault(score.task, []).append(each[0])
+            of_task.setdefault(score.task, {})[score.name] = each[0]
     for settings in stored.tasks:
         name = settings.get("name") or settings["task"]
         parts = [where(settings.get("where", {}))]
-        sizes = sorted({(of.units, of.frames) for of in of_task.get(name, [])})
-        parts += [f"{frames:,} test frames of {units} patients" for units, frames in sizes]
+        parts += list(_sizes(of_task.get(name, {})))
         results = _results(arms, name)
         first = next(iter(results.values()), {})
         parts += list(_about(first.get("about", {})))
         crosses = settings["task"].startswith("cross_")
         parts += list(_seen({arm: of["metrics"] for arm, of in results.items()}, crosses))
         yield f"{name}: {'; '.join(parts)}."
+
+
+def _sizes(estimates: Mapping[str, Estimate]) -> Iterator[str]:
+    """How many test frames and patients; of scores that have others, which those are.
+
+    estimates: by the name of the score.
+    """
+    if not estimates:
+        return
+    scores: dict[tuple[int, int], list[set[str]]] = {}
+    for name, of in estimates.items():
+        scores.setdefault((of.units, of.frames), []).append(set(name.split("/")))
+    everywhere = set.intersection(*(part for of in scores.values() for part in of))
+    for (units, frames), parts in sorted(scores.items()):
+        own = sorted(set.intersection(*parts) - everywhere)
+        told = f" ({', '.join(WORDS.get(one, one.replace('_', ' ')) for one in own)})"
+        yield f"{frames:,} test frames of {units} patients" + told * (len(scores) > 1 and bool(own))
 
 
 def _results(arms: Sequence[Arm], task: str) -> dict[str, dict[str, Any]]:

@@ -5,12 +5,14 @@ patients, examinations, connected groups of the audit and identical pictures are
 here; near-identical pictures need images (`awcl audit`).
 """
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from awcl.data.table import DOMAINS, SPLITS
+from awcl.data.table import DOMAINS, SPLITS, rows_where
+from awcl.report.conditions import where
 from awcl.report.tables import Cell, Table
 from awcl.taxonomy import LEVELS, Taxonomy
 
@@ -57,6 +59,23 @@ def sentences(frames: pd.DataFrame | None) -> Iterator[str]:
             "The frames carry no mark of an audit; `awcl audit FRAMES.parquet` also compares "
             "near-identical pictures, which cannot be done from what a study stores."
         )
+
+
+def pretrained(
+    frames: pd.DataFrame, wheres: Iterable[Mapping[str, str | list[str]]]
+) -> Iterator[str]:
+    """Of how many frames pre-training drew, for each filter (`data.pretrain_where`) that had it
+    leave some out."""
+    train = frames[frames["split"] == "train"]
+    for given in wheres:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the study warned of it
+            seen = train.iloc[rows_where(train, given)]
+        if len(seen) < len(train):
+            yield (
+                f"Pre-training drew from {len(seen):,} of the {len(train):,} train frames, of "
+                f"{seen['patient'].nunique()} patients: {where(given)}."
+            )
 
 
 def usable_labels(frames: pd.DataFrame, taxonomy: str) -> dict[str, pd.Series]:

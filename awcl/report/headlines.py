@@ -1,6 +1,6 @@
 """The scores of a task that a report compares arms by: few, and higher is better in each.
 
-All other scores are in tables/scores.csv.
+All other scores are in tables/trials.csv, trial by trial.
 """
 
 import re
@@ -38,6 +38,12 @@ class Score:
         *parts, last = self.name.split("/")
         told = [WORDS.get(part, part.replace("_", " ")) for part in (last, *parts)]
         return f"{self.task}: {', '.join(told)}"
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether arms are held against each other by it; else it is a point of a curve alone. Of
+        few labels the points at which pre-training and probe have the same ones."""
+        return self.kind not in CURVES or self.name.startswith("few_label/")
 
     @property
     def is_the_papers(self) -> bool:

@@ -23,7 +23,8 @@ function sortBy(table, column) {
   for (const head of heads) head.removeAttribute("aria-sort");
   heads[column].setAttribute("aria-sort", order);
   const sign = order === "ascending" ? 1 : -1;
-  const rows = [...table.tBodies[0].rows].map((row) => [valueOf(row, column), row]);
+  const among = (value) => (numeric && typeof value !== "number" ? null : value); // "not run"
+  const rows = [...table.tBodies[0].rows].map((row) => [among(valueOf(row, column)), row]);
   rows.sort(([a], [b]) => (a === null) - (b === null) || sign * compared(a, b)); // none comes last
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }

@@ -14,7 +14,7 @@ from awcl.report.comparing import (
     patients_needed,
     ranking,
 )
-from awcl.report.headlines import CURVES, Score
+from awcl.report.headlines import Score
 from awcl.report.reading import Stored
 
 Compared = Mapping[Score, Differences]
@@ -60,13 +60,13 @@ def findings(estimates: Estimates, found: Compared) -> list[Finding]:
     return [
         Finding(score.label, list(_finding(each, found[score])))
         for score, each in estimates.items()
-        if score.kind not in CURVES and each
+        if score.is_compared and each
     ]
 
 
 def verdicts(found: Compared) -> str:
     """All comparisons with SimCLR counted; '' where there is none."""
-    every = [of for score, each in found.items() if score.kind not in CURVES
+    every = [of for score, each in found.items() if score.is_compared
              for of in each.to_simclr]  # fmt: skip
     if not every:
         return ""

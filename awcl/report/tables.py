@@ -60,7 +60,7 @@ class Rows:
 def main(arms: Sequence[Arm], estimates: Estimates) -> Table:
     """A row an arm, a column a score: mean of seeds, its interval, each seed; of an arm that was
     not run, that it was not."""
-    shown = [score for score in estimates if score.kind not in CURVES]
+    shown = [score for score in estimates if score.is_compared]
     rows = Rows()
     rows.csv.append(["arm", "task", "score", *ESTIMATE, "patients", "frames", "seeds", "note"])
     by_arm = {score: {of.arm.name: of for of in each} for score, each in estimates.items()}
@@ -82,7 +82,7 @@ def differences(
 ) -> Table:
     """A row an arm, a column a score: arm minus its reference, paired by patient and seed; of an
     arm that was not run, that it was not."""
-    shown = [score for score in found if score.kind not in CURVES and found[score]]
+    shown = [score for score in found if score.is_compared and found[score]]
     by_arm = {score: {of.arm.name: of for of in each} for score, each in found.items()}
     rows = Rows()
     rows.csv.append(["arm", "reference", "task", "score", *DIFFERENCE])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from awcl import hashing
-from awcl.config import TrialConfig, with_values
+from awcl.config import TrialConfig, shown, with_values
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
 from awcl.data.table import FrameTable
@@ -197,10 +197,23 @@ def _check(plan: Plan) -> None:
         if trial.config.pretrain.epochs == 0:
             continue
         taxonomy = Taxonomy.load(trial.config.anatomy.taxonomy)
-        method = methods.build(trial.config, frames.reset_index(drop=True), taxonomy)
-        method.sampler()
+        with _naming(trial, study):
+            method = methods.build(trial.config, frames.reset_index(drop=True), taxonomy)
+            method.sampler()
         if study.resources.views == "device":
             draws(method.make_views, *recipe)
+
+
+@contextmanager
+def _naming(trial: Trial, study: Study) -> Iterator[None]:
+    """What a trial is refused for begins with which of the study's it is."""
+    try:
+        yield
+    except InputError as error:
+        arm = arms_of(study).get(trial.config.model_dump_json())
+        told = [arm] * bool(arm) + [f"{axis} {shown(trial.config)[axis]}" for axis in study.axes]
+        told.append(f"seed {trial.config.seed}")
+        raise InputError(f"trial {', '.join(told)}: {error}") from error
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def test_supervised_has_an_output_a_class():
 
 def test_supervised_refuses_fewer_than_two_classes():
     one = frames().assign(anatomy=["4CH", *["BG"] * 11])
-    with pytest.raises(InputError, match=r"supervised: 1 classes with usable labels .* fine"):
+    with pytest.raises(InputError, match=r"supervised: 1 class with usable labels .* fine"):
         methods.build(config(pretrain__method="supervised"), one, TAXONOMY)
 
 

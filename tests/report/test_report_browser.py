@@ -54,6 +54,21 @@ def test_it_opens_sorts_and_hovers_without_complaint_or_request(report, tmp_path
     assert [url for url in page.requests if not url.startswith("data:")] == [report.as_uri()]
 
 
+def test_an_arm_that_was_not_run_comes_last_whichever_way_scores_are_sorted(paper, tmp_path):
+    last = "[...document.querySelectorAll('#table-main tbody tr')].at(-1).cells[0].textContent"
+
+    async def steps(page):
+        head = "#table-main thead th:nth-child(2) button"
+        found = []
+        for _ in range(2):
+            await page.click(head)
+            found.append([await page.value(SORT), await page.value(last)])
+        return found
+
+    found = browser.visit(write(paper.folder), tmp_path / "browser", steps)
+    assert found == [["descending", "imagenet"], ["ascending", "imagenet"]]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_never_scrolls_sideways_and_the_scheme_is_followed(report, tmp_path, scheme):
     async def steps(page):

@@ -13,7 +13,8 @@ Differs, on purpose, from the authors' code of
           Their temperature is 0.5, their learning rate constant
   SimCLR  a projector of two layers and not three; no LARS, whose use is batches of thousands
   MedAug  all frames of the patient in the batch are positives and not one drawn for each anchor;
-          the other frames of the batch are negatives and not a queue (for that: moco)
+          the other frames of the batch are negatives and not a queue (for that: moco). Their
+          temperature is 0.2
   CLOCS   frames have neither leads nor an order in time: any two of a patient, or scan, are a pair,
           and its pairs across views are those of this loss
 Schedule, augmentation and temperature are those of all methods here, unless the study says.

@@ -1,7 +1,9 @@
 """Cross-entropy on the anatomy labels that AWCL may use: the honest rival.
 
 Same labels (ratio, granularity), same views, same number of steps; only labelled frames are drawn,
-more often where there are few of them.
+more often where there are few of them. Khosla et al. 2020 hold supervised contrastive learning
+against it; the paper of AWCL has no such row. Differs, on purpose, from theirs: views, two a frame,
+schedule and batch are those of all methods here, none of its own.
 """
 
 import pandas as pd

@@ -89,7 +89,7 @@ def test_without_a_label_or_with_one_class_there_is_nothing_to_learn(name):
     with pytest.raises(InputError, match=said):
         methods.canonical(config(pretrain__method=name, anatomy__ratio=0))
     one = frames().assign(anatomy=["4CH", *["BG"] * 11])
-    with pytest.raises(InputError, match=f"pretrain.method {name}: 1 classes with usable labels"):
+    with pytest.raises(InputError, match=f"pretrain.method {name}: 1 class with usable labels"):
         methods.build(config(pretrain__method=name), one, TAXONOMY)
 
 
