@@ -1,9 +1,11 @@
 """What a report says of the conditions, above all whether pre-training saw the target domain."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from awcl.files import read_json, write_json
-from awcl.report.conditions import where
+from awcl.report.conditions import _sizes, where
 from awcl.report.reading import read
 from awcl.report.writing import contents, find
 
@@ -29,6 +31,31 @@ def crossed(making):
     """A study that calls its task, which crosses domains, planes."""
     tasks = [{"task": "cross_planes", "name": "planes"}]
     return making(tasks=tasks, arms={"random": UNTRAINED, "awcl": {}, "simclr": SELF})
+
+
+def test_scores_of_other_frames_are_named():
+    """As many frames as two of three scores have are theirs by the word that these have alone."""
+
+    def of(units, frames):
+        return SimpleNamespace(units=units, frames=frames)
+
+    assert list(_sizes({})) == []
+    assert list(_sizes({"ridge/macro_f1": of(11, 74)})) == ["74 test frames of 11 patients"]
+    sizes = {"machine_C": of(11, 77), "hc18": of(9, 40)}
+    domains = {
+        f"frozen/{domain}/{kind}/dice": size
+        for domain, size in sizes.items()
+        for kind in ("shift", "transfer")
+    }
+    assert list(_sizes(domains)) == [
+        "40 test frames of 9 patients (hc18)", "77 test frames of 11 patients (machine C)"
+    ]  # fmt: skip
+    found = {f"{level}/purity": of(21, 149) for level in ("fine", "coarse")}
+    found["fine_within_coarse"] = of(21, 140)
+    assert list(_sizes(found)) == [
+        "140 test frames of 21 patients (fine structure within coarse classes)",
+        "149 test frames of 21 patients (purity)",
+    ]
 
 
 def test_trained_arms_say_what_was_seen_though_an_untrained_one_comes_first(crossed):

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 
 from awcl.files import read_json, write_json
-from awcl.report import interactive, parallel, plots, printed
+from awcl.report import interactive, parallel, plots, printed, summary, tables
 from awcl.report.charts import Forest, points
 from awcl.report.reading import read
 from awcl.report.writing import find
@@ -154,6 +154,25 @@ def test_a_label_matched_curve_runs_over_trials_of_every_share(making):
         write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
     [chart] = plots.few_labels(find(read(made.folder)).estimates)
     assert lines(chart) == {"awcl": [5, 25, 100], "simclr": [5, 25, 100]}
+
+
+def test_arms_are_compared_where_pre_training_and_probe_have_the_same_few_labels(making):
+    made = making(arms={"awcl": {}, "simclr": SELF}, axes={"anatomy.ratio": [0.05, 1]})
+    for ratio in (0.05, 1):
+        table = few_label([ratio], 0.9)
+        made.add(table=table.assign(**{"transfer/1/0/ridge": table["truth"]}), anatomy__ratio=ratio)
+    made.add(table=few_label([0.05, 1], 0.3), pretrain__positives="self")
+    for trial in made.folder.trials():
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
+    found = find(read(made.folder))
+    told = summary.findings(found.estimates, found.differences)
+    assert [finding.title for finding in told] == [
+        "few: macro-F1, few label, 0.05, ridge probe", "few: macro-F1, few label, 1, ridge probe"
+    ]  # fmt: skip
+    assert "first of 2 arms" in told[0].sentences[0] and "Minus SimCLR" in told[0].sentences[1]
+    table = tables.differences("to_simclr", "", found.arms, found.to_simclr)
+    assert len(table.columns) == 3 and len(table.rows) == 2
 
 
 def few_label(shares, right):

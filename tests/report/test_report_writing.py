@@ -14,6 +14,7 @@ from awcl import __main__ as program
 from awcl.errors import InputError
 from awcl.files import read_json, write_json
 from awcl.records import StudyFolder
+from awcl.report import data
 from awcl.report.page import _json
 from awcl.report.reading import read
 from awcl.report.writing import contents, find, write
@@ -199,6 +200,21 @@ def test_frames_are_counted_and_leaks_are_told(ratios):
         "labels_coarse": "1", "patients": "1",
     }  # fmt: skip
     assert "pat-" not in shown.text  # no patient is named
+
+
+def test_it_is_told_how_many_frames_pre_training_drew_from():
+    frames = pd.DataFrame(
+        {
+            "patient": ["p1", "p1", "p2", "p3"],
+            "machine": ["A", "A", "C", "A"],
+            "split": ["train", "train", "train", "test"],
+        }
+    )
+    wheres = [{}, {"machine": ["!C"]}, {"machine": ["!B"]}]
+    assert list(data.pretrained(frames, wheres)) == [
+        "Pre-training drew from 2 of the 3 train frames, of 1 patients: frames where machine is "
+        "not C."
+    ]
 
 
 def test_labels_that_no_method_can_use_are_not_counted(ratios):

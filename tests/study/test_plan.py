@@ -125,6 +125,19 @@ def test_a_study_that_cannot_be_judged_or_run_in_part_is_refused(
     assert not (tmp_path / "tiny").exists()
 
 
+def test_a_trial_that_cannot_be_is_named_by_arm_axes_and_seed(
+    tiny_study, tiny_frames, tmp_path, packs
+):
+    arms = {"awcl": {}, "cross": {"pretrain.method": "supervised"}}
+    study = with_base(tiny_study, anatomy__held_out=["LVOT", "HCP", "FLP"])
+    study = changed(study, arms=arms, axes={"anatomy.ratio": [0.5, 1]}, seeds=[7])
+    with pytest.raises(InputError) as caught:
+        planned(study, tiny_frames, tmp_path, packs)
+    assert str(caught.value).startswith(
+        "trial cross, anatomy.ratio 0.5, seed 7: pretrain.method supervised: 1 class with usable "
+    )
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_an_empty_split_is_refused(tiny_table, tiny_study, tmp_path, packs, split):
     frames = tiny_table.frames[tiny_table.frames["split"] != split].reset_index(drop=True)
