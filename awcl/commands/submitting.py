@@ -5,7 +5,6 @@ import sys
 from urllib.parse import urlsplit
 
 from awcl.errors import InputError
-from awcl.tracking.client import readable
 
 FAILED = 1
 
@@ -69,6 +68,8 @@ def check_words(words: list[str]) -> None:
 
 def check_tracking(uri: str) -> None:
     """Raises InputError for a server whose password others could read, as `_flags` says."""
+    from awcl.tracking.client import readable
+
     if urlsplit(uri).password:
         raise InputError(
             "--tracking: holds a password, which the cluster would show to all; leave it out and "

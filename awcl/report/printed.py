@@ -29,7 +29,7 @@ def _curves(chart: Curves) -> Figure:
         _draw(axes, line)
     for at, text in chart.marks.items():
         axes.axvline(at, color=TONES[""], linestyle=":", linewidth=1)
-        axes.annotate(text, (at, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=7,
+        axes.annotate(text, (at, 0.98), xycoords=("data", "axes fraction"), rotation=90, fontsize=7,
                       va="top", ha="left")  # fmt: skip
     for x, y, text in chart.labels:
         axes.annotate(_plain([text])[0], (x, y), xytext=(4, 0), textcoords="offset points",

@@ -349,3 +349,21 @@ def test_the_view_by_hand_is_one_and_differs_from_view_to_view():
     assert all(view.shape == (views.SIZE, views.SIZE) and view.dtype == np.uint8 for view in made)
     assert len({view.tobytes() for view in made}) == 8
     assert np.array_equal(made[3], views.view_by_hand(image, seeding.reseed(1, 0, 3)))
+
+
+def test_views_by_hand_are_as_ours_on_average():
+    """In brightness, in contrast, and in how much of the picture they show."""
+    row, column = np.mgrid[:192, :256]
+    image = (row / 192 * 155 + 50 * np.sin(column / 9)).clip(0, 255).astype(np.uint8)
+    ours, many = Views(views.RECIPE, views.SIZE, seed=0), 300
+
+    def seen(view: np.ndarray) -> tuple[float, ...]:
+        down = view.mean(axis=1)
+        return view.mean(), view.std(), abs(down[-1] - down[0])  # which falls with the crop
+
+    hand = [seen(views.view_by_hand(image, ours.reseed(1, 0, view))) for view in range(many)]
+    theirs = [seen(ours.of(2, 0).view(image, view)) for view in range(many)]
+    for mine, other in zip(np.array(hand).T, np.array(theirs).T, strict=True):
+        error = np.sqrt((mine.var() + other.var()) / many)
+        assert abs(mine.mean() - other.mean()) < 4 * error
+        assert 0.8 < mine.std() / other.std() < 1.25
