@@ -1,6 +1,5 @@
 """A measurement in a process of its own, and how much other work the machine did meanwhile."""
 
-import ctypes
 import json
 import os
 import subprocess
@@ -11,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
-STAT = Path("/proc/stat")
-SET_CHILD_SUBREAPER = 36  # of prctl(2)
-LEFT = 10.0  # seconds that what a measurement started may outlive it
+MARK = "AWCL_MEASUREMENT"  # a variable that a measurement and all that it starts inherit
+EVERY = 5.0  # seconds between two looks at the machine's processes
+KERNEL = 2  # the parent of its threads, whose work is done for others
 
 
 @dataclass(frozen=True)
@@ -33,53 +34,58 @@ class Done:
 def alone(module: str, *arguments: str) -> Done:
     """Runs `python -m module arguments --into FILE`, FILE being where it writes its JSON.
 
-    Other work is all that kept cores busy but this process and whatever descends from it, daemons
-    included: what a measurement leaves behind is waited for.
+    Other work is that of processes which the measurement did not start. One that comes and goes
+    between two looks is not seen.
     """
-    _adopt_orphans()
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    mark = f"{os.getpid()}-{time.time()}"
     with tempfile.NamedTemporaryFile(suffix=".json") as into:
         command = [sys.executable, "-m", module, *arguments, "--into", into.name]
-        busy, own, began = busy_seconds(), _own_seconds(), time.perf_counter()
-        code = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ":".join(paths)}
-        ).returncode
+        others = Others(mark)
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ":".join(paths), MARK: mark}
+        )
+        while True:
+            try:
+                process.wait(EVERY)
+                break
+            except subprocess.TimeoutExpired:
+                others.look()
         took = time.perf_counter() - began
-        _wait_for_orphans()
-        others = busy_seconds() - busy - (_own_seconds() - own)
-        lasted = time.perf_counter() - began
+        others.look()
         text = Path(into.name).read_text(encoding="utf-8")
-    return Done(json.loads(text) if text else None, code == 0, took, max(0, others) / lasted)
+    wrote = json.loads(text) if text else None
+    return Done(wrote, process.returncode == 0, took, others.seconds / took)
 
 
-def busy_seconds() -> float:
-    """Seconds of all cores together in which they were neither idle nor waiting."""
-    return busy_ticks(STAT.read_text(encoding="utf-8")) / os.sysconf("SC_CLK_TCK")
+class Others:
+    """Seconds of the processor that other processes used since this was made."""
 
+    def __init__(self, mark: str):
+        self.mark, self.seconds = mark, 0.0
+        self._used: dict[tuple[int, float], float] = {}  # by process
+        self.look()
+        self.seconds = 0.0
 
-def busy_ticks(stat: str) -> int:
-    """The same of what /proc/stat says, in ticks."""
-    user, nice, system, _idle, _wait, *interrupts = map(int, stat.split("\n", 1)[0].split()[1:])
-    return user + nice + system + sum(interrupts[:2])
+    def look(self) -> None:
+        for process in psutil.process_iter():
+            try:
+                with process.oneshot():
+                    if self._is_own(process):
+                        continue
+                    times = process.cpu_times()
+                    which = process.pid, process.create_time()
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+            used = times.user + times.system
+            self.seconds += used - self._used.get(which, 0.0)
+            self._used[which] = used
 
-
-def _own_seconds() -> float:
-    """Of this process, and of its descendants that have ended and were waited for."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-def _adopt_orphans() -> None:
-    """Descendants whose parent has ended become this process's own children, who count."""
-    ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _wait_for_orphans() -> None:
-    end = time.monotonic() + LEFT
-    while time.monotonic() < end:
+    def _is_own(self, process: psutil.Process) -> bool:
+        if process.pid in (os.getpid(), KERNEL) or process.ppid() == KERNEL:
+            return True
         try:
-            ended, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not ended:
-            time.sleep(0.05)
+            return process.environ().get(MARK) == self.mark
+        except psutil.AccessDenied:  # another user's
+            return False

@@ -52,9 +52,10 @@ class Run:
         contenders: dict[str, Callable[[], object]],
         turns: int = 7,
         clock: Callable[[], float] = time.perf_counter,
+        warm: bool = True,
     ) -> "Race":
         """`race`; in a smoke run each contender goes once."""
-        return race(contenders, self.size(turns, 1), warm=not self.smoke, clock=clock)
+        return race(contenders, self.size(turns, 1), warm and not self.smoke, clock)
 
 
 @contextmanager
