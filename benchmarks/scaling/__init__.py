@@ -1,6 +1,6 @@
 """How the cost of a study grows: cluster/SCALING.md, whose tables are what this measures.
 
-    python -m benchmarks.scaling                  all subjects, a quarter of an hour on two cores
+    python -m benchmarks.scaling                  all subjects, twenty minutes on two cores
     python -m benchmarks.scaling --only network   one of them (`subjects.SUBJECTS`), likewise
     python -m benchmarks.scaling --smoke          tiny sizes, to see that all runs; writes nothing
     python -m benchmarks.scaling --write          measures nothing, writes the tables anew
