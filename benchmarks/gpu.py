@@ -352,15 +352,13 @@ def of_recipe(
         found = raced(
             run,
             {
-                "device": lambda batch=batch: made(batch.to(device), options.size),
-                "core": lambda maker=maker: [
+                "device": lambda: made(batch.to(device), options.size),
+                "core": lambda: [
                     maker.of(names[row], 0).view(pack.content(row), view)
                     for row in few
                     for view in (0, 1)
                 ],
-                "draws": lambda draws=draws: [
-                    draws.of(names[row], 0, 0, 2, pack.boxes[row]) for row in few
-                ],
+                "draws": lambda: [draws.of(names[row], 0, 0, 2, pack.boxes[row]) for row in few],
             },
             device,
             options.turns,
@@ -482,13 +480,7 @@ def table(cards: dict[str, dict[str, Any]]) -> str:
     """GPU.md: a table for each card, with a line for each of its machines or sets of versions."""
     lines = []
     for name, parts in cards.items():
-        of: dict[str, list[str]] = {}
-        for part, found in parts.items():
-            about = found["machine"]
-            of.setdefault(f"CUDA {about['cuda']}; {results.told(about)}", []).append(part)
-        lines.append(f"## {name}\n")
-        lines += [f"{', '.join(those)}: {told}\n" for told, those in of.items()]
-        lines += results.COLUMNS
+        lines += [f"## {name}\n", *results.machines(parts), *results.COLUMNS]
         for found in parts.values():
             lines += [results.line(row, found["date"]) for row in found["rows"]]
         lines.append("")

@@ -106,8 +106,9 @@ def machines(files: dict[str, Any]) -> list[str]:
 def told(about: dict[str, Any]) -> str:
     """What `machine` found, in a line."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    cuda = f"CUDA {about['cuda']}, " if about.get("cuda") else ""
     return (
-        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
+        f"{cuda}{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
         f"{about['system']}, Python {about['python']}; {versions}."
     )
 

@@ -6,19 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from refusing import refusing
 
 ROOT = Path(__file__).parents[1]
 
-BLOCK = """
-import sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ray", "mlflow"):
-            raise ImportError(f"{name} is not to be imported here")
-
-sys.meta_path.insert(0, Refuse())
-"""
+BLOCK = refusing("ray", "mlflow")
 
 
 def python(code: str) -> str:

@@ -66,14 +66,14 @@ def pretrained(
 ) -> Iterator[str]:
     """Of how many frames pre-training drew, for each filter (`data.pretrain_where`) that had it
     leave some out."""
-    train = frames[frames["split"] == "train"]
+    train = int((frames["split"] == "train").sum())
     for given in wheres:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the study warned of it
-            seen = train.iloc[rows_where(train, given)]
-        if len(seen) < len(train):
+            seen = frames.iloc[rows_where(frames, {**given, "split": "train"})]
+        if len(seen) < train:
             yield (
-                f"Pre-training drew from {len(seen):,} of the {len(train):,} train frames, of "
+                f"Pre-training drew from {len(seen):,} of the {train:,} train frames, of "
                 f"{seen['patient'].nunique()} patients: {where(given)}."
             )
 

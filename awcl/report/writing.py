@@ -201,8 +201,7 @@ def _of_data(stored: Stored) -> Section:
     notes, counted = list(data.sentences(stored.frames)), []
     if stored.frames is not None:
         wheres = [trial.config.data.pretrain_where for trial in stored.trials]
-        different = [where for at, where in enumerate(wheres) if where not in wheres[:at]]
-        notes += data.pretrained(stored.frames, different)
+        notes += data.pretrained(stored.frames, {str(where): where for where in wheres}.values())
         try:
             usable = data.usable_labels(stored.frames, stored.taxonomy)
         except InputError as error:  # a study of elsewhere, with a taxonomy of its own

@@ -210,9 +210,9 @@ def _naming(trial: Trial, study: Study) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        arm = arms_of(study).get(trial.config.model_dump_json())
-        told = [arm] * bool(arm) + [f"{axis} {shown(trial.config)[axis]}" for axis in study.axes]
-        told.append(f"seed {trial.config.seed}")
+        arm, values = arms_of(study).get(trial.config.model_dump_json()), shown(trial.config)
+        axes = [f"{axis} {values[axis]}" for axis in study.axes if axis in values]
+        told = [*filter(None, [arm]), *axes, f"seed {trial.config.seed}"]
         raise InputError(f"trial {', '.join(told)}: {error}") from error
 
 

@@ -23,12 +23,12 @@ import yaml
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from awcl.errors import InputError
+from awcl.tracking.client import LOOPBACK
 
 PROGRAM = ("awcl",)  # as the image has it on its PATH
 REMOTE_PORT = 8265
 AGENT_WAIT = 60.0  # seconds until a head that has just started takes jobs
 TUNNEL_WAIT = 60.0  # seconds until a tunnel by ssh must be there
-HERE = ("127.0.0.1", "localhost", "::1")
 UNDER_WAY = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
@@ -41,7 +41,7 @@ def dashboard(cluster: str) -> Iterator[str]:
     """
     if "://" in cluster:
         parts = urlsplit(cluster)
-        if parts.scheme != "https" and parts.hostname not in HERE:
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
             raise InputError(
                 f"--cluster {cluster}: would send the token readably over the network; give the "
                 "cluster's file, or the address of a tunnel (`ray dashboard`, kubectl port-forward)"

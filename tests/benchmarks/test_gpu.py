@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from refusing import refusing
 from torch import nn
 
 from benchmarks import gpu, material
@@ -16,16 +17,6 @@ from benchmarks import gpu, material
 CPU = torch.device("cpu")
 NAME = gpu.card(CPU)
 ROOT = Path(__file__).parents[2]
-BLOCK = """
-import sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ray", "mlflow", "psutil"):
-            raise ImportError(f"{name} is not to be imported here")
-
-sys.meta_path.insert(0, Refuse())
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +83,8 @@ def test_a_part_is_written_beside_what_the_card_gave_before_and_in_place_of_its_
 
 def test_a_card_needs_no_package_but_the_librarys(tmp_path):
     """Not ray or mlflow, nor what only the tests have."""
-    code = f"{BLOCK}\nfrom benchmarks import gpu, material\nmaterial.DRAWN = 2\ngpu.main()"
+    refused = refusing("ray", "mlflow", "psutil")
+    code = f"{refused}\nfrom benchmarks import gpu, material\nmaterial.DRAWN = 2\ngpu.main()"
     flags = ["--smoke", "--device", "cpu", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, text=True

@@ -206,11 +206,11 @@ def test_it_is_told_how_many_frames_pre_training_drew_from():
     frames = pd.DataFrame(
         {
             "patient": ["p1", "p1", "p2", "p3"],
-            "machine": ["A", "A", "C", "A"],
+            "machine": ["A", "A", "C", "D"],
             "split": ["train", "train", "train", "test"],
         }
     )
-    wheres = [{}, {"machine": ["!C"]}, {"machine": ["!B"]}]
+    wheres = [{}, {"machine": ["!C"]}, {"machine": ["!B"]}, {"machine": ["A", "C", "D"]}]
     assert list(data.pretrained(frames, wheres)) == [
         "Pre-training drew from 2 of the 3 train frames, of 1 patients: frames where machine is "
         "not C."
