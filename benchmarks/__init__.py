@@ -18,6 +18,6 @@ without its peer says so, and the rest runs.
 How the cost of a study grows with its trials and its cards: `python -m benchmarks.scaling`
 (scaling/), whose figures are in cluster/SCALING.md.
 
-What needs a card is a command of its own, `python -m benchmarks.gpu` (gpu.py): GPU.md and gpu.json.
-Its figures are not yet measured.
+What needs a card is a command of its own, `python -m benchmarks.gpu` (gpu.py, on_card/): GPU.md and
+gpu.json. Its figures are not yet measured.
 """

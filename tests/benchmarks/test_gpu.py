@@ -13,9 +13,10 @@ from refusing import refusing
 from torch import nn
 
 from benchmarks import gpu, material
+from benchmarks.on_card import card, loss, training
 
 CPU = torch.device("cpu")
-NAME = gpu.card(CPU)
+NAME = card.card(CPU)
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,7 +39,7 @@ def test_a_smoke_run_gives_every_row_and_a_table(monkeypatch, tmp_path, capsys):
     rows = [row for part in parts.values() for row in part["rows"]]
     assert all(row["ours"] and row["against"] and min(row["ratio"]) > 0 for row in rows)
     whats = "\n".join(row["what"] for row in rows)
-    for mode in gpu.MODES:
+    for mode in training.MODES:
         for where in ("0 loader processes", "the card"):
             assert f"{mode}, views by {where}\n" in whats
     assert sum("loss, forward and backward" in row["what"] for row in rows) == 6
@@ -55,7 +56,7 @@ def test_what_fails_is_told_and_the_rest_still_runs(monkeypatch, tmp_path):
             raise RuntimeError("no compiler\nat all")
         return net
 
-    monkeypatch.setattr(gpu, "in_mode", in_mode)
+    monkeypatch.setattr(training, "in_mode", in_mode)
     flags = ["--smoke", "--device", "cpu", "--only", "training", "--modes", "compiled", "eager"]
     with pytest.raises(SystemExit, match="some rows failed"):
         run(monkeypatch, *flags, "--out", str(tmp_path))
@@ -110,12 +111,12 @@ def test_without_a_card_it_says_what_does_run(monkeypatch):
     ],
 )
 def test_the_peak_of_a_card_is_found_by_its_name(name, tera):
-    assert gpu.peak(name) == tera * 1e12
+    assert card.peak(name) == tera * 1e12
 
 
 def test_a_card_that_is_not_listed_has_no_share_of_a_peak():
-    assert gpu.peak("NVIDIA RTX A400") is None
-    assert gpu.peak_share(CPU, 1e12) == ""
+    assert card.peak("NVIDIA RTX A400") is None
+    assert card.peak_share(CPU, 1e12) == ""
 
 
 def test_flops_are_two_a_multiplication_forward_and_twice_that_backward():
@@ -123,7 +124,7 @@ def test_flops_are_two_a_multiplication_forward_and_twice_that_backward():
     net = nn.Sequential(nn.Flatten(), _Float(), nn.Linear(64, 10), nn.Linear(10, 3))
     of = SimpleNamespace(net=net, device=CPU, bfloat16=False)
     views = 2 * 5
-    assert gpu.counted_flops(of, 5, 8) == 2 * views * (2 * 64 * 10 + 3 * 10 * 3)
+    assert training.counted_flops(of, 5, 8) == 2 * views * (2 * 64 * 10 + 3 * 10 * 3)
 
 
 class _Float(nn.Module):
@@ -132,11 +133,11 @@ class _Float(nn.Module):
 
 
 def test_a_chunk_is_that_of_the_loss_meanwhile_and_not_after(monkeypatch):
-    before, seen = gpu.loss_module.CHUNK_BYTES, []
+    before, seen = loss.loss_module.CHUNK_BYTES, []
     monkeypatch.setattr(
-        gpu, "group_loss", lambda z, *_: seen.append(gpu.loss_module.CHUNK_BYTES) or z.sum()
+        loss, "group_loss", lambda z, *_: seen.append(loss.loss_module.CHUNK_BYTES) or z.sum()
     )
-    z, groups = gpu.loss_rows.made(64)
-    gpu.in_chunks(z, groups, 2**10)()
+    z, groups = loss.loss_rows.made(64)
+    loss.in_chunks(z, groups, 2**10)()
     assert seen == [2**10]
-    assert before == gpu.loss_module.CHUNK_BYTES
+    assert before == loss.loss_module.CHUNK_BYTES
