@@ -91,7 +91,9 @@ def _tuned(
     with torch.random.fork_rng(devices):
         torch.manual_seed(0)  # for backbones that drop units or paths
         tuned = Tuned(encoder, len(problem.classes)).train()
-        optimizer = torch.optim.AdamW(tuned.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(
+            tuned.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=True
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps))
         loss_of = nn.CrossEntropyLoss(_weights(problem.labels[places], len(problem.classes)))
         loss_of.to(device)

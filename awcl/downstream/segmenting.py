@@ -193,7 +193,7 @@ def _train(
         tuned.train()
         groups.append({"params": list(tuned.parameters()), "lr": ENCODER_SHARE * rate})
     segmenter.decoder.train()
-    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
     highest = [group["lr"] for group in groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=len(batches))
     dice = DiceLoss("multiclass", ignore_index=IGNORED)

@@ -168,7 +168,7 @@ class Session:
         self.trained: nn.Module = self.net
         if self.world > 1:
             self.trained = nn.parallel.DistributedDataParallel(self.net)
-        self.optimizer = _optimizer(config.pretrain, self.net, fused=self.device.type == "cuda")
+        self.optimizer = _optimizer(config.pretrain, self.net)
         self.feed = Feed(
             pack,
             rows,
@@ -370,13 +370,12 @@ def learning_rate(config: PretrainConfig, steps: int, number: int) -> float:
     return config.rate * 0.5 * (1 + math.cos(math.pi * (number - warmup) / max(1, total - warmup)))
 
 
-def _optimizer(config: PretrainConfig, net: nn.Module, fused: bool) -> torch.optim.Optimizer:
-    """No weight decay on biases and norms, as is usual. fused: one kernel for all weights."""
+def _optimizer(config: PretrainConfig, net: nn.Module) -> torch.optim.Optimizer:
+    """No weight decay on biases and norms, as is usual. Fused: each weight is read once a step."""
     decayed = [p for p in net.parameters() if p.ndim > 1]
     kept = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed}, {"params": kept, "weight_decay": 0.0}]
-    options: dict[str, Any] = {"lr": config.rate, "weight_decay": config.weight_decay}
-    options["fused"] = fused or None  # None is torch's choice, as ever on a processor
+    options = {"lr": config.rate, "weight_decay": config.weight_decay, "fused": True}
     match config.optimizer:
         case "adam":
             return torch.optim.Adam(groups, **options)
