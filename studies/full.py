@@ -2,10 +2,10 @@
 
     awcl study run full --frames clean.parquet       # or without: the phantom of `paper`
 
-Every combination is tried on one seed; ASHA on the proxy stops early what loses. The best three
-then run on all seeds, to the full budget, and only these are to be compared: what was stopped had
-less training, and one seed tells little. `awcl study propose full 8` appends more points, learnt
-from what ran to the end.
+Every combination is tried on one seed; ASHA on the proxy stops early what loses, but never SimCLR
+(ratio 0). The best three with anatomy and the best SimCLR then run on all seeds, to the full
+budget, and only these are to be compared: what was stopped had less training, and one seed tells
+little. `awcl study propose full 8` appends more points, learnt from what ran to the end.
 
 The proxy is at the coarse level, which any frames have. Setting and home are those of
 studies/paper.py: change `pretrain_where` there to what your own table calls home.
@@ -34,6 +34,7 @@ def study() -> Study:
             "anatomy.granularity": ["coarse", "fine"],
         },
         confirm=3,
+        baseline={"anatomy.ratio": 0},
         early_stopping=EarlyStopping(grace=2, reduction=3),
         **SETTING,
     )

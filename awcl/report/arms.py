@@ -182,7 +182,9 @@ def _lacking(stored: Stored, arm: Arm) -> str:
     """Which seeds an arm lacks, or ''."""
     there = {seed for seed, trial in arm.trials.items() if trial.is_finished}
     missing = [str(seed) for seed in stored.seeds if seed not in there]
-    return f"seed {', '.join(missing)} has not" if missing else ""
+    if len(missing) > 1:
+        return f"seeds {', '.join(missing)} have not"
+    return f"seed {missing[0]} has not" if missing else ""
 
 
 def _told(trial: Trial) -> str:

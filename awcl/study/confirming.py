@@ -1,26 +1,39 @@
 """Where a search is over, its best points run on all seeds. No ray in here."""
 
 from awcl.study.plan import Plan, with_confirmed
-from awcl.study.results import results
-from awcl.study.space import configuration
+from awcl.study.results import Result, results
+from awcl.study.sampling import Point
+from awcl.study.space import configuration, is_baseline
 
 
 def confirmed(plan: Plan) -> Plan:
     """The plan with the best points of its search on every seed, chosen and stored now.
 
-    Best by the last proxy, of those that ran to the full budget. The plan as it is where the study
-    confirms none, still searches, or has chosen: a choice stands, also where the search grows
-    later; raising `confirm` adds the next best. The caller holds the study.
+    Best by the last proxy, of those that ran to the full budget; of a study with a baseline so many
+    others, then the best that has its values. The plan as it is where the study confirms none,
+    still searches, or has chosen: a choice stands, also where the search grows later; raising
+    `confirm` adds the next best. The caller holds the study.
     """
-    study = plan.study
-    left = study.confirm - len(study.confirmed)
     searching = any(plan.searched(trial) and trial.folder.done is None for trial in plan.trials)
-    if left <= 0 or searching:
+    if searching or not plan.study.confirm:
         return plan
-    chosen = [configuration(study, point, study.seeds[0]) for point in study.confirmed]
-    found = results(study, plan.folder, study.seeds[:1])
-    others = [result for result in found if result.config not in chosen]
-    best = sorted(others, key=lambda result: -result.proxy)[:left]
+    best = _best(plan, plan.study.confirm, baseline=False)
+    if plan.study.baseline:
+        best += _best(plan, 1, baseline=True)
     if not best:
         return plan
-    return with_confirmed(plan, [*study.confirmed, *(result.point for result in best)])
+    return with_confirmed(plan, [*plan.study.confirmed, *best])
+
+
+def _best(plan: Plan, count: int, baseline: bool) -> list[Point]:
+    """What is still to be confirmed of the baseline's points, or of all others; best first."""
+    study = plan.study
+    there = [point for point in study.confirmed if is_baseline(study, point) == baseline]
+    chosen = [configuration(study, point, study.seeds[0]) for point in there]
+
+    def is_candidate(result: Result) -> bool:
+        return result.config not in chosen and is_baseline(study, result.point) == baseline
+
+    found = filter(is_candidate, results(study, plan.folder, study.seeds[:1]))
+    ranked = sorted(found, key=lambda result: -result.proxy)
+    return [result.point for result in ranked[: max(0, count - len(there))]]

@@ -30,7 +30,8 @@ def tell(plan: Plan) -> Iterator[str]:
         cells = [row.get(name, "-") for name in columns]
         rows.append([*cells, "-", f"not run: {row['reason']}"])
     yield aligned(rows)
-    further = plan.study.confirm * (len(plan.study.seeds) - 1) - sum(
+    points = plan.study.confirm + bool(plan.study.baseline)
+    further = points * (len(plan.study.seeds) - 1) - sum(
         not plan.searched(trial) for trial in plan.trials
     )
     if plan.study.confirm and further > 0:

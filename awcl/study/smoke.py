@@ -36,7 +36,7 @@ def smaller(study: Study) -> Study:
     the first two things that do. Points that are drawn: the first four.
     """
     data = study.model_dump(mode="json")
-    data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0}
+    data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0, "baseline": {}}
     data |= {"proposed": [], "confirmed": []}
     data["base"] = with_values(study.base, _limited(flat(study.base)), "--smoke").model_dump()
     data["tasks"] = [_quick(task) for task in data["tasks"]]

@@ -105,6 +105,9 @@ class Study(Config):
     confirm: int = Field(0, ge=0)
     """The search runs on the first seed only; so many of its best points then run on all others, to
     the full budget. 0: every point runs on every seed."""
+    baseline: dict[str, Any] = {}
+    """Values of axes, e.g. {"anatomy.ratio": 0}: points that have them are never stopped early, and
+    the best of them is confirmed, too, so that the best of the others have what to beat."""
     early_stopping: EarlyStopping | None = None
     """None for an ablation, whose arms all run to the full budget."""
     proxy_level: str = Field("fine", pattern="^(coarse|fine)$")
@@ -169,8 +172,17 @@ class Study(Config):
             raise ValueError(f"confirm {self.confirm}: there is no seed but the first; list more")
         for point in (*self.proposed, *self.confirmed):
             sampling.check_point(varied(self), point)
+        self._check_baseline()
         _check_workers(self)
         return self
+
+    def _check_baseline(self) -> None:
+        axes = varied(self)
+        for name, value in self.baseline.items():
+            if name not in axes or value not in axes[name]:
+                raise ValueError(f"baseline {name} {value!r}: no axis has that value")
+        if self.baseline and not self.confirm:
+            raise ValueError("baseline: only a study that confirms its best has one; set `confirm`")
 
     @property
     def evaluations_ask(self) -> Resources:
@@ -190,6 +202,22 @@ def points(study: Study) -> list[Point]:
     if study.arms:
         drawn = [{ARM: arm, **point} for arm in study.arms for point in drawn]
     return [*drawn, *study.proposed]
+
+
+def is_baseline(study: Study, point: Point) -> bool:
+    """Whether it has the values of the study's baseline; none does where there is no baseline."""
+    wanted = study.baseline.items()
+    return bool(wanted) and all(point[name] == value for name, value in wanted)
+
+
+def baselines(study: Study) -> set[str]:
+    """The configurations, in JSON, of the points that are baselines, with every seed."""
+    found = [point for point in points(study) if is_baseline(study, point)]
+    return {
+        configuration(study, point, seed).model_dump_json()
+        for point in found
+        for seed in study.seeds
+    }
 
 
 def configuration(study: Study, point: Point, seed: int) -> TrialConfig:
@@ -285,7 +313,9 @@ def arms_of(study: Study) -> dict[str, str]:
     return {config: EQUALLY.join(arms) for config, arms in names.items()}
 
 
-GROWING = ("arms", "axes", "samples", "seeds", "confirm", "proposed", "confirmed", "weights")
+GROWING = (
+    "arms", "axes", "samples", "seeds", "confirm", "baseline", "proposed", "confirmed", "weights",
+)  # fmt: skip
 FREE = ("resources", "evaluation", "prices", "id")
 
 

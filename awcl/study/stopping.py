@@ -3,20 +3,26 @@
 from awcl.records import StudyFolder, checkpoint_epoch
 from awcl.study.asha import Asha, Decision
 from awcl.study.plan import Plan, Trial
+from awcl.study.space import baselines
 
 
 def restored(plan: Plan) -> Asha | None:
     """Rungs as the study left them: from the decisions, each with the value it was made on.
 
     Epochs that were stored but not decided (the driver died in between) are decided now, in the
-    order in which they came. Trials that confirm what a search found are never stopped. None where
-    the study stops nothing early.
+    order in which they came. Baselines, and trials that confirm what a search found, are never
+    stopped and move no rung. None where the study stops nothing early.
     """
     stopping = plan.study.early_stopping
     if stopping is None:
         return None
-    confirming = frozenset(trial.key for trial in plan.trials if not plan.searched(trial))
-    asha = Asha(stopping.grace, stopping.reduction, exempt=confirming)
+    known = baselines(plan.study)
+    exempt = frozenset(
+        trial.key
+        for trial in plan.trials
+        if not plan.searched(trial) or trial.config.model_dump_json() in known
+    )
+    asha = Asha(stopping.grace, stopping.reduction, exempt=exempt)
     for made in plan.folder.decisions():
         asha.restore(Decision.stored(made))
     rows = [(row, trial) for trial in plan.trials for row in trial.folder.history()]

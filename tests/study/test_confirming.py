@@ -16,11 +16,12 @@ from awcl.tracking import Tracker
 def plan(tiny_study, tiny_frames, tmp_path):
     """plan(temperatures, ...): the plan of a search over them, in its folder."""
 
-    def make(temperatures, seeds=(0, 1, 2), confirm=2):
+    def make(temperatures, seeds=(0, 1, 2), confirm=2, baseline=None):
         values = {
             "axes": {"pretrain.temperature": temperatures},
             "seeds": list(seeds),
             "confirm": confirm,
+            "baseline": {} if baseline is None else {"pretrain.temperature": baseline},
             "early_stopping": EarlyStopping(grace=1, reduction=2),
         }
         with held(make_plan(tiny_study.model_copy(update=values), tiny_frames, tmp_path)) as plan:
@@ -123,6 +124,38 @@ def test_what_confirms_is_never_stopped_and_moves_no_rung(plan):
     assert asha.decisions == decided and len(decided) == 3
     for trial in after.pending:
         assert stopping.decide(asha, after.folder, trial, 1, 0.0) is None
+
+
+def test_a_baseline_is_confirmed_beside_the_best_of_the_others(plan):
+    first = plan([0.1, 0.2, 0.3, 0.4], confirm=1, baseline=0.3)
+    for trial, proxy in zip(first.trials, (0.5, 0.7, 0.1, 0.6), strict=True):
+        end(trial, proxy)
+    after = confirmed(first)
+    assert chosen(first) == [0.2, 0.3]
+    assert shown(after.pending) == [(0.2, 1), (0.2, 2), (0.3, 1), (0.3, 2)]
+    assert confirmed(after) is after
+    confirmed(plan([0.1, 0.2, 0.3, 0.4], confirm=2, baseline=0.3))
+    assert chosen(first) == [0.2, 0.3, 0.4]
+
+
+def test_a_search_that_has_chosen_takes_a_baseline_later(plan):
+    """What it takes is not one of those that were chosen before, whatever their number."""
+    first = plan([0.1, 0.2, 0.3], confirm=1)
+    for trial, proxy in zip(first.trials, (0.5, 0.7, 0.6), strict=True):
+        end(trial, proxy)
+    confirmed(first)
+    confirmed(plan([0.1, 0.2, 0.3], confirm=1, baseline=0.1))
+    assert chosen(first) == [0.2, 0.1]
+
+
+def test_a_baseline_is_never_stopped_and_moves_no_rung(plan):
+    search = plan([0.1, 0.2, 0.3], confirm=1, baseline=0.3)
+    asha = stopping.restored(search)
+    first, second, baseline = search.trials
+    assert stopping.decide(asha, search.folder, baseline, 1, 0.9) is None
+    for trial, value in ((first, 0.5), (second, 0.4)):
+        made = stopping.decide(asha, search.folder, trial, 1, value)
+        assert made.stop == (trial is second), "among two of three, the better one goes on"
 
 
 @pytest.mark.slow

@@ -165,6 +165,9 @@ def test_a_search_runs_on_the_first_seed_and_what_is_confirmed_on_all():
         (drawn(lo=0.5, high=2), "axis pretrain.lr: low: Field required"),
         (drawn(low=-1, high=-0.5), "pretrain.lr -0."),
         ({"confirm": 1}, "confirm 1: there is no seed but the first; list more"),
+        ({**SEARCH, "baseline": {"anatomy.raito": 0}}, "baseline anatomy.raito 0: no axis has"),
+        ({**SEARCH, "baseline": {"anatomy.ratio": 0.2}}, "baseline anatomy.ratio 0.2: no axis has"),
+        ({**SEARCH, "baseline": {"anatomy.ratio": 0}}, "baseline: only a study that confirms its"),
         ({"proposed": [{"anatomy.ratio": 1}]}, "point {'anatomy.ratio': 1} has not one value of"),
         ({"phantom": {"scans": 0}}, "phantom.scans"),
         ({"phantom": {"scans": 5, "size": 8}}, "phantom: size 8: between 32 and 2048 is needed"),
@@ -282,6 +285,7 @@ def test_axis_values_seeds_and_tasks_may_grow_and_resources_and_prices_change(va
         ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"confirm": 3}),
         ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"confirm": 1, "seeds": [0, 2, 1]}),
         ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"confirm": 0}),
+        ({**SEARCH, "seeds": [0, 1], "confirm": 2}, {"baseline": {"anatomy.ratio": 0}}),
     ],
 )
 def test_a_search_may_gain_trials(before, values):
@@ -325,7 +329,7 @@ def test_a_search_that_would_lose_a_trial_is_refused_with_the_difference(before,
 
 def test_a_definition_of_before_there_were_samplers_is_accepted_and_its_trials_are_the_same():
     old = stored(study(**FIRST))
-    for name in ("sampler", "samples", "confirm", "proposed", "confirmed"):
+    for name in ("sampler", "samples", "confirm", "baseline", "proposed", "confirmed"):
         del old[name]
     check_growth(old, stored(study(**FIRST)))
     assert with_stored_points(study(**FIRST), old) == study(**FIRST)
