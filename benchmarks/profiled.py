@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import material
 from benchmarks.harness import scratch, threads
-from benchmarks.rows.epoch import Silent, ours
+from benchmarks.rows.epoch import Silent, session_of
 
 LINES = 12
 
@@ -25,7 +25,7 @@ def main() -> None:
     with scratch() as folder:
         paths = material.files(folder / "images", -(-batch * 3 // 12) * 20)
         pack = material.pack(paths, size, folder / "packs")
-        session = ours(pack, size, batch, "test_resnet" if smoke else "resnet18")
+        session = session_of(pack, size, batch, "test_resnet" if smoke else "resnet18")
         with threads(session.threads):
             session.train_epoch(Silent())
             with profile(activities=[ProfilerActivity.CPU]) as found:
