@@ -760,9 +760,7 @@ def test_an_evaluation_that_fails_is_told_after_the_table(awcl, own, monkeypatch
     from awcl.study import evaluating, executor
 
     def fails(*_) -> None:
-        evaluations = object.__new__(evaluating.Evaluations)
-        evaluations.failed = ["planes of k: no memory"]
-        evaluations.tell_failed()
+        evaluating.tell_failed(["planes of k: no memory"])
 
     ended(own, judged=False)
     monkeypatch.setattr(executor, "evaluate", fails)

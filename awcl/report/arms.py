@@ -128,15 +128,23 @@ def _absent(stored: Stored, row: Mapping[str, str], reason: str) -> Arm:
     }
     base = parse(TrialConfig, stored.definition.get("base", {}), "STUDY.json")
     config = with_values(base, {**of_arm, **on_axes}, f"STUDY.json, arm {given}")
-    values = {axis: shown(config).get(axis, "-") for axis in stored.axes}
+    texts = {axis: row[axis] for axis in stored.axes if row.get(axis, "").startswith(("[", "{"))}
+    values = _on_axes(stored, config) | texts
     return Arm(_place(row, stored.axes), given, config, values, {}, reason)
 
 
 def _arm(stored: Stored, trials: Mapping[int, Trial]) -> Arm:
     first = next(iter(trials.values()))
-    values = {axis: shown(first.config).get(axis, "-") for axis in stored.axes}
+    values = _on_axes(stored, first.config)
     given = stored.arm_of.get(first.key, "")
     return Arm(_name(given, values, first.config), given, first.config, values, trials)
+
+
+def _on_axes(stored: Stored, config: TrialConfig) -> dict[str, Any]:
+    """Axis -> the value as people read it; a list or a filter as text, as `not_run` has it."""
+    there = shown(config)
+    values = {axis: there.get(axis, "-") for axis in stored.axes}
+    return {a: str(v) if isinstance(v, list | dict) else v for a, v in values.items()}
 
 
 def _with_key(arm: Arm) -> Arm:

@@ -15,7 +15,7 @@ class Evaluations:
     """What is to be evaluated, what is being evaluated, and what failed.
 
     A trial is evaluated in a place for trials, or beside them: whoever counts places calls `begin`.
-    An evaluation that fails holds up no other; `tell_failed` tells of it at the end.
+    An evaluation that fails holds up nothing else; `tell_failed` tells of it at the end.
     """
 
     def __init__(self, plan: Plan, tracker: Tracker, progress: Progress):
@@ -84,14 +84,15 @@ class Evaluations:
         while self._running:
             self.collect(seconds=1)
 
-    def tell_failed(self) -> None:
-        """Raises EvaluationError where an evaluation failed."""
-        if self.failed:
-            plural = "s" * (len(self.failed) > 1)
-            raise EvaluationError(
-                f"{len(self.failed)} evaluation{plural} failed; the first, {self.failed[0]}; "
-                "`awcl study evaluate` tries again"
-            )
-
     def _of(self, trial: Trial) -> list[Evaluation]:
         return [e for e in self._running.values() if e.trial.key == trial.key]
+
+
+def tell_failed(failed: list[str]) -> None:
+    """Raises EvaluationError where an evaluation failed. failed: as `Evaluations` has it."""
+    if failed:
+        plural = "s" * (len(failed) > 1)
+        raise EvaluationError(
+            f"{len(failed)} evaluation{plural} failed; the first, {failed[0]}; "
+            "`awcl study evaluate` tries again"
+        )

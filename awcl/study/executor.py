@@ -17,16 +17,18 @@ from awcl.files import AnyPath, remove_folder
 from awcl.study import arriving, driver, jobs, stopping
 from awcl.study.asha import Asha
 from awcl.study.cluster import beside, drivers_ask_for, fitting, ray_session, slots
-from awcl.study.confirming import confirmed
-from awcl.study.evaluating import Evaluations
+from awcl.study.confirming import confirmed, without_baseline
+from awcl.study.evaluating import Evaluations, tell_failed
 from awcl.study.freeing import freed_places, placed
 from awcl.study.plan import Plan
-from awcl.study.progress import Bar, Course, Progress, goes_on
+from awcl.study.progress import Bar, Course, Progress, goes_on, together
+from awcl.study.space import never_stopped
 from awcl.study.stages import Stages
 from awcl.study.tuning import AshaScheduler, Recorder, Slots
 from awcl.study.watching import watched
 from awcl.tracking import Tracker
 
+_NO_BASELINE = "none of its trials ran to the full budget, so none is confirmed"
 _LOST = "has ended, but not every task has judged it and its checkpoint is gone or broken"
 
 
@@ -34,6 +36,7 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     """Trains what is pending and evaluates what is not evaluated. The caller holds the study.
 
     Raises KeyboardInterrupt where it was interrupted with work left; everything is stored then.
+    Raises EvaluationError at the end where an evaluation failed; all else is done then.
     """
     plan.folder.catch_up()
     stopping.close_what_ended(plan)
@@ -42,12 +45,16 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
         print(f"trial {trial.key} {_LOST}: its last epochs are trained again")
     stages.begin("mlflow", f"writing to {tracker.uri}")
     tracker.sync()
+    failed: list[str] = []
     if plan.done:
         print("every trial is done and evaluated; nothing to run")
-        return
-    with _tracked(tracker, stages), ray_session(stages), freed_places():
-        _work(plan, tracker, stages)
-        _confirm(plan, tracker, stages)
+    else:
+        with _tracked(tracker, stages), ray_session(stages), freed_places():
+            failed += _work(plan, tracker, stages)
+            failed += _confirm(plan, tracker, stages)
+    if without_baseline(plan):
+        print(f"baseline {plan.study.baseline}: {_NO_BASELINE}")
+    tell_failed(failed)
 
 
 def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
@@ -56,7 +63,8 @@ def evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     Raises InputError at the end where an evaluation failed, or a trial cannot be evaluated.
     """
     with _tracked(tracker, stages), ray_session(stages), freed_places():
-        _evaluate(plan, tracker, stages)
+        failed = _evaluate(plan, tracker, stages)
+    tell_failed(failed)
     if plan.lost:
         keys = ", ".join(trial.key for trial in plan.lost)
         raise InputError(f"{keys}: {_LOST}; `awcl study run` trains the last epochs again")
@@ -73,11 +81,11 @@ def _tracked(tracker: Tracker, stages: Stages) -> Iterator[None]:
         tracker.sync()
 
 
-def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:
+def _work(plan: Plan, tracker: Tracker, stages: Stages) -> list[str]:
+    """Trains and evaluates; the evaluations that failed."""
     pending = plan.pending
     if not pending:
-        _evaluate(plan, tracker, stages)
-        return
+        return _evaluate(plan, tracker, stages)
     places = slots(plan.study.resources, max(t.config.pretrain.workers for t in pending))
     asha = stopping.restored(plan)
     progress = _progress(plan, places, asha)
@@ -91,35 +99,34 @@ def _work(plan: Plan, tracker: Tracker, stages: Stages) -> None:
         try:
             _tuner(plan, Recorder(plan, tracker, asha, bar, evaluations), places).fit()
         finally:
-            stages.details.update(progress.times())
+            stages.details = together(stages.details, progress.times())
             remove_folder(_notes(plan))
         if any(trial.folder.done is None for trial in pending):
             raise KeyboardInterrupt
         stages.begin("evaluation", status=bar.status)
         evaluations.finish()
-    evaluations.tell_failed()
+    return evaluations.failed
 
 
-def _confirm(plan: Plan, tracker: Tracker, stages: Stages) -> None:
+def _confirm(plan: Plan, tracker: Tracker, stages: Stages) -> list[str]:
     """Runs what the end of the search adds; what failed in the search is not tried again now."""
     grown = confirmed(plan)
     before = {trial.key for trial in plan.trials}
     further = [trial for trial in grown.trials if trial.key not in before]
-    if further:
-        _work(replace(grown, trials=further), tracker, stages)
+    return _work(replace(grown, trials=further), tracker, stages) if further else []
 
 
-def _evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> None:
+def _evaluate(plan: Plan, tracker: Tracker, stages: Stages) -> list[str]:
     missing = len(list(plan.missing_evaluations()))
     if not missing:
-        return
+        return []
     progress = _progress(plan, places=1)
     there = f"; goes on: {progress.judged} are there" if progress.judged else ""
     with Bar(progress, arriving.listener()) as bar, watched(plan.folder, progress):
         stages.begin("evaluation", f"{missing} to do{there}", bar.status)
         evaluations = _evaluations(plan, tracker, progress)
         evaluations.finish()
-    evaluations.tell_failed()
+    return evaluations.failed
 
 
 def _evaluations(plan: Plan, tracker: Tracker, progress: Progress) -> Evaluations:
@@ -129,11 +136,12 @@ def _evaluations(plan: Plan, tracker: Tracker, progress: Progress) -> Evaluation
 
 def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
     """How far each trial of the study is, and how many evaluations are there."""
-    courses = {}
+    courses, is_exempt = {}, never_stopped(plan.study)
     pending = {trial.key for trial in plan.pending}
     for trial in plan.trials:
         budget, epochs = trial.config.pretrain.epochs, trial.folder.epochs_done
-        courses[trial.key] = Course(epochs, budget, ended=trial.key not in pending)
+        ended, stoppable = trial.key not in pending, not is_exempt(trial.config)
+        courses[trial.key] = Course(epochs, budget, ended, stoppable=stoppable)
     there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
     left = max(0, len(plan.trials) * len(plan.study.tasks) - there)
     now = time.monotonic()

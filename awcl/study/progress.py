@@ -14,13 +14,15 @@ UNKNOWN = "time left not known yet"
 @dataclass
 class Course:
     """One trial: epochs done of its budget. started, told: when it was started, when it last told
-    of an epoch, in seconds of any clock; None: not in this run."""
+    of an epoch, in seconds of any clock; None: not in this run. stoppable: whether early stopping
+    may end it."""
 
     epochs: int
     budget: int
     ended: bool = False
     started: float | None = None
     told: float | None = None
+    stoppable: bool = True
 
 
 class Progress:
@@ -140,7 +142,7 @@ class Progress:
 
     def _seconds(self, course: Course, now: float) -> float:
         """What a trial that has not ended still takes."""
-        rungs = self.asha.rungs(course.budget) if self.asha else []
+        rungs = self.asha.rungs(course.budget) if self.asha and course.stoppable else []
         reduction = self.asha.reduction if self.asha else 1
         epochs = expected_epochs(course.epochs, course.budget, rungs, reduction)
         if course.told is not None:
@@ -156,6 +158,19 @@ class Progress:
             for name, seen in kinds.items()
             if seen
         }
+
+
+def together(
+    first: dict[str, dict[str, float]], second: dict[str, dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """`Progress.times` of two parts of a run as one: a search, and what confirmed its best."""
+    found = {**first, **second}
+    for name in set(first) & set(second):
+        parts = [first[name], second[name]]
+        count = sum(part["count"] for part in parts)
+        seconds = sum(part["count"] * part["mean_seconds"] for part in parts)
+        found[name] = {"count": count, "mean_seconds": round(seconds / count, 2)}
+    return found
 
 
 class Bar:

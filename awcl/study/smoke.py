@@ -3,13 +3,14 @@
 NAME-smoke is a study of its own, so that what it finds is never taken for the study's results.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from awcl import hashing
-from awcl.config import flat, with_values
+from awcl.config import flat, parse, with_values
 from awcl.data.table import DOMAINS, FrameTable
 from awcl.downstream.tasks import settings
 from awcl.study.sampling import Range
@@ -38,19 +39,31 @@ def smaller(study: Study) -> Study:
     data = study.model_dump(mode="json")
     data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0, "baseline": {}}
     data |= {"proposed": [], "confirmed": []}
-    data["base"] = with_values(study.base, _limited(flat(study.base)), "--smoke").model_dump()
+    limits = _limits(study)
+    base = _limited(flat(study.base), limits)
+    data["base"] = with_values(study.base, base, "--smoke").model_dump()
     data["tasks"] = [_quick(task) for task in data["tasks"]]
-    data["arms"] = {name: _limited(values) for name, values in data["arms"].items()}
-    data["axes"] = {name: _limit_axis(name, axis) for name, axis in study.axes.items()}
+    data["arms"] = {name: _limited(values, limits) for name, values in data["arms"].items()}
+    data["axes"] = {name: _limit_axis(axis, limits.get(name)) for name, axis in study.axes.items()}
     for part in ("phantom", "early_stopping"):
         if data[part]:
-            data[part] = _limited(data[part], f"{part}.")
+            data[part] = _limited(data[part], limits, f"{part}.")
     if study.sampler == "grid":
         _thin_out(data)
     else:
         data["arms"] = {name: data["arms"][name] for name in _spread(list(data["arms"]), POINTS)}
         data["samples"] = max(1, min(study.samples, POINTS // max(1, len(data["arms"]))))
-    return Study.model_validate(data)
+    return parse(Study, data, "--smoke")
+
+
+def _limits(study: Study) -> dict[str, int]:
+    """LIMITS, with a batch that all numbers of workers in the study share evenly."""
+    values = [flat(study.base), *study.arms.values()]
+    workers = [of["pretrain.workers"] for of in values if "pretrain.workers" in of]
+    axis = study.axes.get("pretrain.workers", [])
+    shared = math.lcm(*workers, *(axis if isinstance(axis, list) else []))
+    batch = max(1, LIMITS["pretrain.batch"] // shared) * shared
+    return {**LIMITS, "pretrain.batch": batch}
 
 
 def _thin_out(data: dict[str, Any]) -> None:
@@ -72,20 +85,20 @@ def _quick(task: dict[str, Any]) -> dict[str, Any]:
     return {**task, "quick": True, **steps}
 
 
-def _limited(values: dict[str, Any], part: str = "") -> dict[str, Any]:
-    """The values with LIMITS kept. part: what their names lack in front."""
+def _limited(values: dict[str, Any], limits: dict[str, int], part: str = "") -> dict[str, Any]:
+    """The values with the limits kept. part: what their names lack in front."""
     return {
-        name: min(value, LIMITS[part + name]) if part + name in LIMITS else value
+        name: min(value, limits[part + name]) if part + name in limits else value
         for name, value in values.items()
     }
 
 
-def _limit_axis(name: str, axis: list[Any] | Range) -> list[Any] | dict[str, Any]:
-    if name not in LIMITS:
+def _limit_axis(axis: list[Any] | Range, most: int | None) -> list[Any] | dict[str, Any]:
+    if most is None:
         return axis.model_dump() if isinstance(axis, Range) else axis
     if isinstance(axis, Range):
-        return [min(axis.low, LIMITS[name])]
-    return list(dict.fromkeys(min(value, LIMITS[name]) for value in axis))
+        return [min(axis.low, most)]
+    return list(dict.fromkeys(min(value, most) for value in axis))
 
 
 def _spread(values: list[Any], count: int) -> list[Any]:

@@ -4,6 +4,7 @@ The same study twice gives the same bytes; `expand` is a pure function from it t
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -168,6 +169,8 @@ class Study(Config):
             if names.count(name) > 1:
                 raise ValueError(f"two tasks are called {name!r}; give each a `name`")
         sampling.check(self.axes, self.sampler, self.samples)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds}: one stands there twice")
         if self.confirm and len(self.seeds) < 2:
             raise ValueError(f"confirm {self.confirm}: there is no seed but the first; list more")
         for point in (*self.proposed, *self.confirmed):
@@ -177,12 +180,10 @@ class Study(Config):
         return self
 
     def _check_baseline(self) -> None:
-        axes = varied(self)
-        for name, value in self.baseline.items():
-            if name not in axes or value not in axes[name]:
-                raise ValueError(f"baseline {name} {value!r}: no axis has that value")
         if self.baseline and not self.confirm:
             raise ValueError("baseline: only a study that confirms its best has one; set `confirm`")
+        if self.baseline and not any(_is_baseline(self, point) for point in points(self)):
+            raise ValueError(f"baseline {self.baseline}: no point of the study has these values")
 
     @property
     def evaluations_ask(self) -> Resources:
@@ -204,20 +205,30 @@ def points(study: Study) -> list[Point]:
     return [*drawn, *study.proposed]
 
 
-def is_baseline(study: Study, point: Point) -> bool:
-    """Whether it has the values of the study's baseline; none does where there is no baseline."""
-    wanted = study.baseline.items()
-    return bool(wanted) and all(point[name] == value for name, value in wanted)
-
-
 def baselines(study: Study) -> set[str]:
-    """The configurations, in JSON, of the points that are baselines, with every seed."""
-    found = [point for point in points(study) if is_baseline(study, point)]
+    """The configurations, in JSON, of the study's baseline: of its points, with every seed."""
+    found = [point for point in points(study) if _is_baseline(study, point)]
     return {
         configuration(study, point, seed).model_dump_json()
         for point in found
         for seed in study.seeds
     }
+
+
+def never_stopped(study: Study) -> Callable[[TrialConfig], bool]:
+    """Which trials early stopping leaves alone: baselines, and those that confirm."""
+    known = baselines(study)
+
+    def is_one(config: TrialConfig) -> bool:
+        confirms = study.confirm > 0 and config.seed != study.seeds[0]
+        return confirms or config.model_dump_json() in known
+
+    return is_one
+
+
+def _is_baseline(study: Study, point: Point) -> bool:
+    wanted = study.baseline.items()
+    return bool(wanted) and all(name in point and point[name] == value for name, value in wanted)
 
 
 def configuration(study: Study, point: Point, seed: int) -> TrialConfig:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from awcl.config import TrialConfig, parse
+from awcl.config import TrialConfig, flat, parse
 from awcl.records import StudyFolder, TrialFolder, checkpoints, epochs_done
 from awcl.study.asha import Asha
 from awcl.study.progress import UNKNOWN, Course, Progress, minutes
@@ -110,9 +110,8 @@ def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
     stopping = study.definition.get("early_stopping")
     asha = Asha(stopping["grace"], stopping["reduction"]) if stopping else None
     now = time.time()
-    progress = Progress(
-        {trial.key: _course(trial) for trial in trials}, places, asha, max(0, tasks - judged), now
-    )
+    courses = {trial.key: _course(trial, study.definition) for trial in trials}
+    progress = Progress(courses, places, asha, max(0, tasks - judged), now)
     for trial in trials:
         starts = [start["time"] for start in trial.starts]
         before = None
@@ -148,11 +147,20 @@ def _standing(
     )
 
 
-def _course(trial: Standing) -> Course:
+def _course(trial: Standing, definition: dict[str, Any]) -> Course:
     ended = trial.state in ("finished", "stopped", "failed")
-    course = Course(trial.epochs, trial.config.pretrain.epochs, ended)
+    budget, stoppable = trial.config.pretrain.epochs, _is_stoppable(trial.config, definition)
+    course = Course(trial.epochs, budget, ended, stoppable=stoppable)
     if trial.state == "running":
         course.started = trial.starts[-1]["time"]
         since = [row["time"] for row in trial.history if row["time"] > course.started]
         course.told = since[-1] if since else None
     return course
+
+
+def _is_stoppable(config: TrialConfig, definition: dict[str, Any]) -> bool:
+    """`awcl.study.space.never_stopped` by the fields alone, for an estimate."""
+    confirms = definition.get("confirm", 0) > 0 and config.seed != definition["seeds"][0]
+    baseline, values = definition.get("baseline", {}), flat(config)
+    is_baseline = baseline and all(values.get(name) == value for name, value in baseline.items())
+    return not (confirms or is_baseline)

@@ -3,7 +3,7 @@
 from awcl.records import StudyFolder, checkpoint_epoch
 from awcl.study.asha import Asha, Decision
 from awcl.study.plan import Plan, Trial
-from awcl.study.space import baselines
+from awcl.study.space import never_stopped
 
 
 def restored(plan: Plan) -> Asha | None:
@@ -16,15 +16,12 @@ def restored(plan: Plan) -> Asha | None:
     stopping = plan.study.early_stopping
     if stopping is None:
         return None
-    known = baselines(plan.study)
-    exempt = frozenset(
-        trial.key
-        for trial in plan.trials
-        if not plan.searched(trial) or trial.config.model_dump_json() in known
-    )
+    is_exempt = never_stopped(plan.study)
+    exempt = frozenset(trial.key for trial in plan.trials if is_exempt(trial.config))
     asha = Asha(stopping.grace, stopping.reduction, exempt=exempt)
     for made in plan.folder.decisions():
-        asha.restore(Decision.stored(made))
+        if made["key"] not in exempt:  # else it was made before the study had a baseline
+            asha.restore(Decision.stored(made))
     rows = [(row, trial) for trial in plan.trials for row in trial.folder.history()]
     for row, trial in sorted(rows, key=lambda pair: pair[0]["time"]):
         decide(asha, plan.folder, trial, row["epoch"], row["val/proxy"])

@@ -121,6 +121,19 @@ def test_what_was_not_run_keeps_a_row_in_every_table_of_arms(paper):
                 assert mine and all(reason in [cell.text for cell in row] for row in mine)
 
 
+def test_an_axis_of_lists_or_filters_has_a_place_for_each(making):
+    none, some = [], ["4CH", "HCP"]
+    machines = [{}, {"machine": ["A"]}]
+    made = making(axes={"anatomy.held_out": [none, some], "data.pretrain_where": machines})
+    for right, names in ((0.3, none), (0.6, some)):
+        for where in machines:
+            made.add(0, right, anatomy__held_out=names, data__pretrain_where=where)
+    found = page(made.folder)
+    assert "['4CH', 'HCP']" in found.text and "{'machine': ['A']}" in found.text
+    figures = {file.name for file in (made.folder.path / "figures").iterdir()}
+    assert any(name.startswith("held_out-planes") for name in figures)
+
+
 def test_untrained_trials_have_no_epochs(paper):
     page(paper.folder)
     told = {row["arm"]: row["epochs"] for row in rows(paper.folder, "trials")}

@@ -1,10 +1,13 @@
 """Which points of a search run on all seeds: chosen once, when it is over, from full budgets."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from awcl import records
+from awcl.errors import EvaluationError
 from awcl.study import stopping
-from awcl.study.confirming import confirmed
+from awcl.study.confirming import confirmed, without_baseline
 from awcl.study.plan import held, make_plan
 from awcl.study.space import EarlyStopping
 from awcl.study.stages import Stages
@@ -16,12 +19,12 @@ from awcl.tracking import Tracker
 def plan(tiny_study, tiny_frames, tmp_path):
     """plan(temperatures, ...): the plan of a search over them, in its folder."""
 
-    def make(temperatures, seeds=(0, 1, 2), confirm=2, baseline=None):
+    def make(temperatures=(), seeds=(0, 1, 2), confirm=2, baseline=None, axes=None, named=None):
         values = {
-            "axes": {"pretrain.temperature": temperatures},
+            "axes": axes or {"pretrain.temperature": list(temperatures)},
             "seeds": list(seeds),
             "confirm": confirm,
-            "baseline": {} if baseline is None else {"pretrain.temperature": baseline},
+            "baseline": named or ({"pretrain.temperature": baseline} if baseline else {}),
             "early_stopping": EarlyStopping(grace=1, reduction=2),
         }
         with held(make_plan(tiny_study.model_copy(update=values), tiny_frames, tmp_path)) as plan:
@@ -138,6 +141,39 @@ def test_a_baseline_is_confirmed_beside_the_best_of_the_others(plan):
     assert chosen(first) == [0.2, 0.3, 0.4]
 
 
+def test_a_baseline_is_known_by_what_it_trains_whichever_point_stands_for_it(plan):
+    """SimCLR as the first point, ratio 0.5, has it: the same trial as positives self, ratio 0."""
+    axes = {"pretrain.positives": ["self", "anatomy"], "anatomy.ratio": [0.5, 0]}
+    first = plan(axes=axes, confirm=1, named={"anatomy.ratio": 0})
+    alike, anatomy = first.trials
+    end(alike, 0.9)
+    end(anatomy, 0.1)
+    after = confirmed(first)
+    points = after.folder.definition["confirmed"]
+    assert points == [
+        {"pretrain.positives": "anatomy", "anatomy.ratio": 0.5},
+        {"pretrain.positives": "self", "anatomy.ratio": 0.5},
+    ]
+
+
+def test_a_baseline_of_which_no_trial_ran_to_the_full_budget_is_told_of(plan):
+    """As in a search that stopped it before the study had a baseline."""
+    first = plan([0.1, 0.2], confirm=1, baseline=0.2)
+    end(first.trials[0], 0.5)
+    assert not without_baseline(first), "the search is not over"
+    end(first.trials[1], 0.1, "stopped", epoch=1)
+    assert chosen(confirmed(first)) == [0.1] and without_baseline(first)
+
+
+def test_decisions_on_what_became_a_baseline_move_no_rung(plan):
+    search = plan([0.1, 0.2], confirm=1)
+    asha = stopping.restored(search)
+    assert not stopping.decide(asha, search.folder, search.trials[1], 1, 0.9).stop
+    again = plan([0.1, 0.2], confirm=1, baseline=0.2)
+    made = stopping.decide(stopping.restored(again), again.folder, again.trials[0], 1, 0.5)
+    assert not made.stop
+
+
 def test_a_search_that_has_chosen_takes_a_baseline_later(plan):
     """What it takes is not one of those that were chosen before, whatever their number."""
     first = plan([0.1, 0.2, 0.3], confirm=1)
@@ -156,6 +192,26 @@ def test_a_baseline_is_never_stopped_and_moves_no_rung(plan):
     for trial, value in ((first, 0.5), (second, 0.4)):
         made = stopping.decide(asha, search.folder, trial, 1, value)
         assert made.stop == (trial is second), "among two of three, the better one goes on"
+
+
+def test_an_evaluation_that_fails_holds_up_no_choice(plan, monkeypatch, tmp_path):
+    """It is told of at the end, when the best have been chosen and run."""
+    from awcl.study import executor
+
+    def work(plan, tracker, stages):
+        for trial in plan.pending:
+            end(trial, trial.config.pretrain.temperature)
+        return ["planes of a trial: no memory"]
+
+    for name in ("_tracked", "ray_session", "freed_places"):
+        monkeypatch.setattr(executor, name, lambda *_: nullcontext())
+    monkeypatch.setattr(executor, "_work", work)
+    search = plan([0.1, 0.2], confirm=1)
+    tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", search.folder)
+    with pytest.raises(EvaluationError, match="2 evaluations failed; the first, planes of a tri"):
+        executor.execute(search, tracker, Stages())
+    assert chosen(search) == [0.2]
+    assert len(list(search.folder.trials())) == 4
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 
 from awcl.study.asha import Asha
-from awcl.study.progress import UNKNOWN, Course, Progress, expected_epochs, goes_on
+from awcl.study.progress import UNKNOWN, Course, Progress, expected_epochs, goes_on, together
 
 
 def progress(*courses: Course, asha: Asha | None = None, at_a_time=1, evaluations=0) -> Progress:
@@ -70,6 +70,20 @@ def test_early_stopping_shortens_what_is_expected():
     run = progress(Course(0, 8), asha=Asha(2, 2))
     run.first_epochs, run.epochs = [10], [1]
     assert run.seconds_left(now=0) == 10 + (4 - 1) * 1
+
+
+def test_what_is_never_stopped_is_expected_to_run_to_its_end():
+    run = progress(Course(0, 8, stoppable=False), asha=Asha(2, 2))
+    run.first_epochs, run.epochs = [10], [1]
+    assert run.seconds_left(now=0) == 10 + (8 - 1) * 1
+
+
+def test_times_of_a_search_and_of_what_confirms_it_are_told_together():
+    first = {"first_epochs": {"count": 3, "mean_seconds": 10}}
+    second = {"first_epochs": {"count": 1, "mean_seconds": 14}, "further_epochs": {"count": 2}}
+    assert together(first, second) == {
+        **second, "first_epochs": {"count": 4, "mean_seconds": 11},
+    }  # fmt: skip
 
 
 def test_the_line_says_trials_epochs_and_time():

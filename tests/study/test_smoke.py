@@ -75,6 +75,16 @@ def test_it_is_a_study_of_its_own_with_one_seed_two_epochs_and_quick_tasks():
     assert smaller(made) == found
 
 
+@pytest.mark.parametrize(
+    ("values", "left"),
+    [({"pretrain.workers": 6, "pretrain.batch": 384}, 12), ({"pretrain.batch": 96}, 12)],
+)
+def test_workers_share_its_batch_evenly(values, left):
+    axes = {} if "pretrain.workers" in values else {"pretrain.workers": [1, 2, 3]}
+    found = smaller(Study(name="s", base=with_values(TrialConfig(), values, "test"), axes=axes))
+    assert {config.pretrain.batch for config in expand(found)} == {left}
+
+
 def table(patients: int) -> FrameTable:
     """Twenty frames a patient, of six anatomies and none, on two machines; one anatomy is rare."""
     rows = []

@@ -68,7 +68,7 @@ def test_without_axes_there_is_one_trial_a_seed():
 @given(
     ratios=st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=1, max_size=4),
     granularities=st.lists(st.sampled_from(["coarse", "fine"]), min_size=1, max_size=3),
-    seeds=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+    seeds=st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True),
 )
 def test_every_combination_is_there_once_and_the_same_twice(ratios, granularities, seeds):
     axes = {"anatomy.ratio": ratios, "anatomy.granularity": granularities}
@@ -93,6 +93,7 @@ SEARCH = {
     "sampler": "sobol",
     "samples": 5,
 }
+CHOOSING = {**SEARCH, "seeds": [0, 1], "confirm": 1}
 
 
 def test_points_that_are_drawn_are_crossed_with_every_seed_and_the_same_twice():
@@ -165,9 +166,13 @@ def test_a_search_runs_on_the_first_seed_and_what_is_confirmed_on_all():
         (drawn(lo=0.5, high=2), "axis pretrain.lr: low: Field required"),
         (drawn(low=-1, high=-0.5), "pretrain.lr -0."),
         ({"confirm": 1}, "confirm 1: there is no seed but the first; list more"),
-        ({**SEARCH, "baseline": {"anatomy.raito": 0}}, "baseline anatomy.raito 0: no axis has"),
-        ({**SEARCH, "baseline": {"anatomy.ratio": 0.2}}, "baseline anatomy.ratio 0.2: no axis has"),
+        ({"seeds": [1, 0, 1]}, "seeds [1, 0, 1]: one stands there twice"),
         ({**SEARCH, "baseline": {"anatomy.ratio": 0}}, "baseline: only a study that confirms its"),
+        ({**CHOOSING, "baseline": {"anatomy.raito": 0}}, "baseline {'anatomy.raito': 0}: no point"),
+        (
+            {**CHOOSING, "baseline": {"pretrain.temperature": 0.1}},
+            "'pretrain.temperature': 0.1}: n",
+        ),
         ({"proposed": [{"anatomy.ratio": 1}]}, "point {'anatomy.ratio': 1} has not one value of"),
         ({"phantom": {"scans": 0}}, "phantom.scans"),
         ({"phantom": {"scans": 5, "size": 8}}, "phantom: size 8: between 32 and 2048 is needed"),

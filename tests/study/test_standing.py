@@ -16,9 +16,12 @@ def study(tmp_path) -> StudyFolder:
     return study
 
 
-def add(study, key, times=(), start=None, outcome=None, epochs=4, launch="launch-1", places=1):
+def add(
+    study, key, times=(), start=None, outcome=None, epochs=4, launch="launch-1", places=1, seed=0
+):
     trial = study.trial(key)
-    config = canonical(with_values(TrialConfig(), {"pretrain.epochs": epochs}, "test"))
+    values = {"pretrain.epochs": epochs, "seed": seed}
+    config = canonical(with_values(TrialConfig(), values, "test"))
     trial.write_about({"key": key, "config": config.model_dump(mode="json")})
     if start is not None:
         trial.append_start({"time": start, "launch": launch, "places": places})
@@ -61,6 +64,19 @@ def test_time_left_is_estimated_from_stored_epochs(study):
     # both are started again: 20 s to the first epoch, then 5 s for each further one
     assert seconds_left(study, trials) == (20 + 1 * 5) + (20 + 3 * 5)
     assert "about 1 min left" in summary(study, trials)
+
+
+def test_what_is_never_stopped_is_estimated_to_its_end(tmp_path):
+    """Of 8 epochs with rungs at 2 and 4 one in two goes on; not so of a baseline, nor of seed 1."""
+    stopping = {"early_stopping": {"grace": 2, "reduction": 2}, "confirm": 1, "seeds": [0, 1]}
+    left = []
+    for more, seed in (({}, 0), ({"baseline": {"anatomy.ratio": 1}}, 0), ({}, 1)):
+        study = StudyFolder(tmp_path / str(len(left)))
+        study.accept({"name": "s", "axes": {}, "tasks": [], **stopping, **more})
+        add(study, "a", [10, 11], start=1, outcome="finished", epochs=2)
+        add(study, "b", epochs=8, seed=seed)
+        left.append(seconds_left(study, standings(study)))
+    assert left == [9 + (2 + 1 + 1 - 1) * 1, 9 + 7, 9 + 7]
 
 
 def test_nothing_is_estimated_from_nothing(study):
