@@ -109,7 +109,8 @@ class PretrainConfig(Config):
     warmup: int = Field(1, ge=0)
     """Epochs of linear warm-up before the cosine."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 autocast where the processor or card has it, else float32."""
+    """auto: bfloat16 autocast where the processor or card has it, else float32. On a card, auto's
+    float32 lets convolutions round to TF32, as torch does; one that was asked for does not."""
 
     @property
     def chunks(self) -> int:

@@ -5,10 +5,10 @@
     python -m benchmarks.gpu --smoke             tiny sizes, on a processor too; writes no results
 
 Needs what the library itself imports (torch, torchvision, timm, albumentations, numpy, pandas and
-their like, at the pins of requirements.txt), but neither ray nor mlflow. What a subject or backbone
-gave is written as soon as it is there, into what the same card gave before, so that --only and
---backbones measure all of it bit by bit. A subject is a file of on_card/, which tells what is
-measured and how.
+their like, at the pins of requirements.txt), but neither ray nor mlflow. A row is written as soon
+as it is there, in place of what the same card gave for it before, so that --only, --backbones and
+--modes measure all of it bit by bit, and what fails takes nothing with it. A subject is a file of
+on_card/, which tells what is measured and how.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from awcl.pretrain import machine
 from benchmarks import results
 from benchmarks.harness import Row, Run, scratch
 from benchmarks.on_card import loss, training, views
-from benchmarks.on_card.card import Parts, card
+from benchmarks.on_card.card import FAILED, Parts, card, failing
 
 HERE = Path(__file__).parent
 HEAD = """# Results on a card
@@ -57,13 +57,11 @@ def main() -> None:
         for subject in options.only or SUBJECTS:
             run = Run(folder / subject, options.smoke)
             for part, rows in SUBJECTS[subject](run, device, options):
-                found = []
-                for row in rows:
+                for row in failing(f"{subject} {part}", rows):
                     print("  " + results.line(asdict(row), options.date), flush=True)
-                    found.append(row)
-                failed |= any(row.why.startswith("failed") for row in found)
-                if options.out:
-                    add(Path(options.out), device, options, f"{subject} {part}", found)
+                    failed |= row.why.startswith(FAILED)
+                    if options.out:
+                        add(Path(options.out), device, options, row)
     if failed:
         sys.exit("benchmarks.gpu: some rows failed")
 
@@ -101,22 +99,30 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def add(
-    folder: Path, device: torch.device, options: argparse.Namespace, part: str, rows: list[Row]
-) -> None:
-    """Puts the rows of a part in place of those that this card gave before, and writes GPU.md."""
+def add(folder: Path, device: torch.device, options: argparse.Namespace, row: Row) -> None:
+    """Puts a row in place of what this card gave for it before, and writes GPU.md.
+
+    What failed of it is gone then, too: its name begins as those of the rows that it should give.
+    """
     about = results.machine() | {"card": card(device), "cuda": torch.version.cuda}
     store = folder / "gpu.json"
     stored = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {"cards": {}}
-    parts = stored["cards"].setdefault(about["card"], {})
-    parts[part] = {
+    there = stored["cards"].get(about["card"], {})
+    kept = {name: of for name, of in there.items() if not _is_failure_of(of, row)}
+    kept[row.what] = {
         "machine": about,
         "date": options.date,
         "options": vars(options) | {"out": str(folder)},
-        "rows": [asdict(row) for row in rows],
+        "rows": [asdict(row)],
     }
+    stored["cards"][about["card"]] = kept
     store.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     (folder / "GPU.md").write_text(table(stored["cards"]), encoding="utf-8")
+
+
+def _is_failure_of(stored: dict[str, Any], row: Row) -> bool:
+    (before,) = stored["rows"]
+    return before["why"].startswith(FAILED) and row.what.startswith(before["what"])
 
 
 def table(cards: dict[str, dict[str, Any]]) -> str:

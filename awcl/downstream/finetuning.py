@@ -4,7 +4,7 @@ AdamW, a fixed number of steps, views of the recipe that pre-training uses by de
 padded square since whole frames are judged with their padding; classes weigh the same in the loss.
 The learning rate is one of a few, chosen by macro-F1 on training patients that were held out; then
 a copy is trained anew on all of train. Nothing is drawn but from fixed seeds, so the same encoder
-on the same machine gives the same predictions.
+on the same processor gives the same predictions; on a card its scores may differ in rounding.
 
 What BatchNorm knows of the mean and spread of its input is in the end that of whole frames of train
 (Wu & Johnson 2021, "precise BatchNorm"): with that of views, a network that tells all training

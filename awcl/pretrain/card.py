@@ -45,5 +45,5 @@ def _utilisation(device: torch.device) -> float:
 
     try:
         return float(torch.cuda.utilization(device))
-    except NVMLError:
+    except (NVMLError, RuntimeError):  # torch's own, where it finds no whole card of that name
         return math.nan

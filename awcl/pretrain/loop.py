@@ -3,7 +3,7 @@
 Knows torch.distributed, not ray: whoever starts the processes has initialised the group. Every
 random draw is a function of the seed and the step, so a run that goes on from a checkpoint, also
 from one within an epoch, gives the bits that it would have had, on the same machine with the same
-number of threads.
+number of threads. On a card it does so to rounding: some of its sums come in no fixed order.
 """
 
 import math
@@ -154,6 +154,8 @@ class Session:
         self.threads = run.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self.bfloat16 = machine.bfloat16(config.pretrain.precision, self.device)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = config.pretrain.precision != "float32"
         self.chunks = config.pretrain.chunks
 
         rows = pretrain_rows(pack, config)

@@ -11,6 +11,7 @@ from awcl.data.pack import FramePack
 from benchmarks import material, results
 from benchmarks.harness import Race, Row, Run, size
 
+FAILED = "failed"
 Parts = Iterator[tuple[str, Iterator[Row]]]
 """Of a subject: what each is called, and its rows."""
 PEAKS = {
@@ -100,7 +101,10 @@ def packed(run: Run, pixels: int, train: int) -> FramePack:
     return material.pack(paths, pixels, run.folder / "packs")
 
 
-def first_line(error: BaseException) -> str:
-    return (
-        f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}"
-    )
+def failing(what: str, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows; one that says so in place of those that an error takes."""
+    try:
+        yield from rows
+    except Exception as error:  # noqa: BLE001 - whatever one part meets, the others are measured
+        told = str(error).strip().splitlines()[:1] or [""]
+        yield Row(what, why=f"{FAILED}: {type(error).__name__}: {told[0][:200]}")

@@ -13,7 +13,7 @@ from awcl.pretrain import loss as loss_module
 from awcl.pretrain.loss import group_loss
 from benchmarks import published
 from benchmarks.harness import Row, Run, lasting, size
-from benchmarks.on_card.card import Parts, first_line, free, free_memory, peak_memory, raced
+from benchmarks.on_card.card import Parts, failing, free, free_memory, peak_memory, raced
 from benchmarks.rows import loss as loss_rows
 
 VIEWS = (4096, 16384, 65536, 262144)
@@ -26,10 +26,7 @@ def rows(run: Run, device: torch.device, options: argparse.Namespace) -> Parts:
 
 
 def tried(run: Run, device: torch.device, views: int, turns: int) -> Iterator[Row]:
-    try:
-        yield from of_views(run, device, views, turns)
-    except RuntimeError as error:  # out of memory, too
-        yield Row(f"loss, {views:,} views", why=f"failed: {first_line(error)}")
+    yield from failing(_name(views), of_views(run, device, views, turns))
     free(device)
 
 
@@ -47,12 +44,16 @@ def of_views(run: Run, device: torch.device, views: int, turns: int) -> Iterator
     for name in contenders:
         if name != ours:
             yield Row(
-                f"loss, forward and backward, {views:,} views",
+                f"{_name(views)}, beside {name}",
                 f"{lasting(found.median(ours))}, {used[ours]}",
-                f"{lasting(found.median(name))}, {used[name]}, {name}",
+                f"{lasting(found.median(name))}, {used[name]}",
                 found.ratio(name, ours),
                 details={"seconds": found.seconds},
             )
+
+
+def _name(views: int) -> str:
+    return f"loss, forward and backward, {views:,} views"
 
 
 def chunk_name(chunk: int) -> str:

@@ -22,7 +22,7 @@ from benchmarks.harness import Row, Run, rate, spread
 from benchmarks.on_card.card import (
     Parts,
     card,
-    first_line,
+    failing,
     free,
     packed,
     peak_share,
@@ -58,10 +58,8 @@ def of_backbone(
     }
     flops = counted_flops(sessions["cpu"], COUNTED, options.size) // COUNTED * options.batch
     for mode in options.modes:
-        try:
-            yield from trained(run, sessions, mode, flops, options)
-        except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
-            yield Row(_name(sessions["cpu"], mode), why=f"failed: {first_line(error)}")
+        rows = trained(run, sessions, mode, flops, options)
+        yield from failing(f"{_name(sessions['cpu'], mode)}, views by", rows)
         for each in sessions.values():
             each.trained = each.net  # lets go of what was compiled, and of its graphs
         torch._dynamo.reset()

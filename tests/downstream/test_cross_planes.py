@@ -189,6 +189,10 @@ def test_without_a_test_at_home_the_shift_remains_and_the_reason_is_told(
             "no two domains .*; machine_C: 0 classes in common, it needs two",
         ),
         (
+            {**COLUMNS, "anatomy": lambda f: f["anatomy"].where(f["split"] == "val")},
+            "no two domains .*; machine_C: 0 classes in common, it needs two",
+        ),
+        (
             {**COLUMNS, "split": lambda f: f["split"].mask(f["machine"] == "C", "train")},
             "no two domains .*; machine_C/shift: away, split test holds no frame",
         ),

@@ -1,5 +1,7 @@
 """The task `few_masks`: whose masks the decoder has at each point, and what is counted of them."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from awcl.data.labels import usable_labels
 from awcl.downstream import overlap, tasks
 from awcl.downstream.masks import MaskedFrames
 from awcl.downstream.segmenting import Recipe, Trainer
+from awcl.errors import InputError
 
 SHARES = [0.2, 0.5, 1.0]
 SHORT = Recipe(steps=12, rates=(1e-2,))
@@ -102,7 +105,29 @@ def test_it_runs_only_where_it_is_asked_for(masked_pack, taxonomy):
 
 
 def test_frames_without_masks_allow_it_not(tiny_pack, taxonomy):
-    from awcl.errors import InputError
-
     with pytest.raises(InputError, match="none of the frames asked for has a mask"):
         build(tiny_pack, taxonomy)
+
+
+def without_labels(pack, patients):
+    """The pack, in which these patients have no anatomy label."""
+    known = pack.frames["anatomy"].where(~pack.frames["patient"].isin(patients))
+    changed = copy.copy(pack)
+    changed.frames = pack.frames.assign(anatomy=known)
+    return changed
+
+
+def test_masks_of_patients_without_a_label_are_told_to_be_on_no_list(
+    masked_pack, taxonomy, tiny_encoder
+):
+    train = masked_pack.frames[masked_pack.frames["split"] == "train"]
+    one, *_, last = train["patient"].unique()
+    task = build(without_labels(masked_pack, [one, last]), taxonomy, shares=[1.0])
+    dict(task.run(tiny_encoder))
+    assert task.about["left_out"] == [
+        "few_label: not known which labels pre-training used",
+        "masks of 2 patients without an anatomy label: on no list",
+    ]
+    every = train["patient"].nunique()
+    with pytest.raises(InputError, match=f"of {every} patients of train with masks none has an"):
+        build(without_labels(masked_pack, train["patient"]), taxonomy)

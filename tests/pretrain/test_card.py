@@ -22,8 +22,8 @@ def stand_in(monkeypatch):
 
     def utilization(device):
         percent = next(told.percents)
-        if percent is None:
-            raise NVMLError
+        if isinstance(percent, Exception):
+            raise percent
         return percent
 
     def reset(device):
@@ -58,8 +58,9 @@ def test_of_several_workers_it_tells_the_mean_use_and_the_most_memory(stand_in, 
     assert on_card.of_epoch() == {CARD_USE: 50, CARD_MEMORY: 5000}
 
 
-def test_where_the_driver_does_not_tell_the_use_only_memory_is_told(stand_in):
-    stand_in.percents = iter([None])
+@pytest.mark.parametrize("error", [NVMLError(), RuntimeError("device 0 is not visible")])
+def test_where_the_driver_does_not_tell_the_use_only_memory_is_told(stand_in, error):
+    stand_in.percents = iter([error])
     on_card = Card(torch.device("cuda"))
     on_card.look()
     assert on_card.of_epoch() == {CARD_MEMORY: 3000}

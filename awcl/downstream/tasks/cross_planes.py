@@ -91,7 +91,8 @@ class Task:
             for side, rows in sides.items()
             for split in ("train", "test")
         }
-        common = sorted(set.intersection(*filter(None, there.values())) if any(there) else set())
+        known = [names for names in there.values() if names]
+        common = sorted(set.intersection(*known)) if known else []
         if len(common) < 2:
             self.about["left_out"][crossing.name] = f"{len(common)} classes in common, it needs two"
             return {}

@@ -1,6 +1,7 @@
 """Few masks: segmentation by a decoder, above a frozen encoder, that has the masks of few patients.
 
-The lists of patients, the two curves and their names are those of the task few_labels. Every point
+The lists of patients, the two curves and their names are those of the task few_labels: so patients
+with masks but without an anatomy label are on none, which `left_out` tells. Every point
 is trained by the quick recipe, so that 5 draws of 4 shares take minutes; it still is the slowest
 task of a frozen encoder, and only runs where it is asked for.
 """
@@ -23,6 +24,7 @@ from awcl.downstream.segmenting import QUICK, Trainer
 from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.downstream.tasks.segmentation import about_masks, head_planes
 from awcl.encoder import Encoder
+from awcl.errors import InputError
 from awcl.taxonomy import Taxonomy
 
 SCORES = ("dice", "hc_error_mm")
@@ -45,7 +47,8 @@ class Task:
     A point is the mean of the draws, with its interval over test patients and its `/sd` over draws.
     `about["labels"]` says of each how many anatomy labels pre-training and masks the decoder used.
 
-    Raises InputError where train or test has no mask, or test a class that no mask of train holds.
+    Raises InputError where train or test has no mask, test a class that no mask of train holds, or
+    no patient of train with a mask has an anatomy label.
     """
 
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
@@ -56,6 +59,13 @@ class Task:
         self.train, self.test = self.masks.split("train"), self.masks.split("test")
         check_classes(self.masks, self.train, self.test)
         self.pool = rows[(pack.frames["split"].iloc[rows] == "train").to_numpy()]
+        listed = self._patients(self._list(self.pool, 1, 0))
+        self.unlisted = self._patients(self.train) - listed
+        if not listed:
+            raise InputError(
+                f"task few_masks: of {self.unlisted} patients of train with masks none has an "
+                "anatomy label, by which its lists of patients are drawn; use task segmentation"
+            )
         known = settings.pretrained
         self.used = None if known is None else known.labelled(pack, taxonomy)
         self.about: dict[str, Any] = {**about_masks(self.masks), "labels": {}, "left_out": []}
@@ -71,6 +81,9 @@ class Task:
             self.settings.shares, self.settings.draws,
         )  # fmt: skip
         self.about["labels"], self.about["left_out"] = {}, [why_not] if why_not else []
+        if self.unlisted:
+            told = f"masks of {self.unlisted} patients without an anatomy label: on no list"
+            self.about["left_out"].append(told)
         tables = [frames[["frame_id", "patient", "audit_group", *DOMAINS]]]
         points: list[Point] = []
         estimates: list[Estimate] = []
@@ -95,6 +108,9 @@ class Task:
         patients = set(self.pack.frames["patient"].iloc[rows])
         return self.train[self.masks.frames["patient"].iloc[self.train].isin(patients)]
 
+    def _patients(self, numbers: np.ndarray) -> int:
+        return self.masks.frames["patient"].iloc[numbers].nunique()
+
     def _point(self, curve: str, share: float, lists: list[np.ndarray]) -> Point:
         """lists: of each draw, numbers of the training frames."""
         wanted = self.masks.held[self.test].any(0)
@@ -104,7 +120,7 @@ class Task:
         return Point(
             curve,
             share,
-            patients=[self.masks.frames["patient"].iloc[n].nunique() for n in lists],
+            patients=[self._patients(numbers) for numbers in lists],
             probe=[len(numbers) for numbers in lists],
             total=total,
             lost=[int((wanted & ~self.masks.held[n].any(0))[1:].sum()) for n in lists],

@@ -128,7 +128,10 @@ class Method(groups.Method):
         rank, world = machine.place()
         if world == 1:
             return self._keys(views)
-        order = shuffled(self.config.seed, self.steps_done, world * len(views)).to(views.device)
+        order = shuffled(self.config.seed, self.steps_done, world * len(views))
+        if views.is_cuda:  # pinned: else the host would wait for the network that is under way
+            order = order.pin_memory()
+        order = order.to(views.device, non_blocking=True)
         mine = order[rank * len(views) : (rank + 1) * len(views)]
         every = machine.of_all(views.contiguous()).flatten(0, 1)
         keys = machine.of_all(self._keys(every[mine])).flatten(0, 1)
