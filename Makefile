@@ -36,7 +36,7 @@ export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 test: export OMP_WAIT_POLICY = PASSIVE
 test: install lint
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile
 
 chaos: install
 	$(BIN)/python tests/chaos/study_kill.py

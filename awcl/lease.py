@@ -42,19 +42,24 @@ def only_driver(folder: AnyPath) -> Iterator[None]:
         yield
 
 
-def is_held(folder: AnyPath) -> bool:
-    """Whether a process holds the folder now, for a look at it: what a LEASE says is believed."""
+def held_since(folder: AnyPath) -> float | None:
+    """Since when (of the holder's clock) a process holds the folder; None: none does now.
+
+    For a look at it: what a LEASE says is believed.
+    """
     if isinstance(folder, ObjectPath):
         found = read_json_if_there(folder / "LEASE")
-        return found is not None and not found["released"] and time.time() < found["time"] + EXPIRE
+        lives = found is not None and not found["released"]
+        return found["since"] if lives and time.time() < found["time"] + EXPIRE else None
     try:
         with open(folder / "LEASE", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return float(file.read() or time.time())  # nothing: it is being taken right now
     except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+        pass
+    return None
 
 
 @contextmanager
@@ -63,12 +68,15 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--storage {folder}: {error.strerror}") from error
-    with open(folder / "LEASE", "w", encoding="utf-8") as file:
+    with open(folder / "LEASE", "a", encoding="utf-8") as file:
         end = time.monotonic() + PATIENCE
         while not _lock(file):
             if time.monotonic() >= end:
                 raise InputError(f"{folder}: another process is running this study")
             time.sleep(0.05)
+        file.truncate(0)
+        file.write(str(time.time()))
+        file.flush()
         yield
 
 
@@ -119,7 +127,7 @@ class Lease:
         self.file, self.clock, self.tell = file, clock, tell
         self.lost = ""
         self._ours: Version | None = None
-        self._renewed = 0.0
+        self._began, self._renewed = time.time(), 0.0
         self._watched: Version | None = None  # another's, since when it has not changed
         self._since = 0.0
 
@@ -184,6 +192,7 @@ class Lease:
         about = {
             "host": socket.gethostname(),
             "process": os.getpid(),
+            "since": self._began,
             "time": time.time(),
             "renewal": uuid.uuid4().hex,  # no two are alike
             "released": released,

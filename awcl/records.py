@@ -430,7 +430,12 @@ class StudyFolder:
     @property
     def held(self) -> bool:
         """Whether a process is running this study now."""
-        return lease.is_held(self.path)
+        return self.held_since is not None
+
+    @property
+    def held_since(self) -> float | None:
+        """When that process took hold of it, in seconds since 1970; None where none does."""
+        return lease.held_since(self.path)
 
     @property
     def report(self) -> AnyPath:

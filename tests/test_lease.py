@@ -19,7 +19,7 @@ from obstore.store import MemoryStore
 from awcl import lease
 from awcl.errors import InputError
 from awcl.files import append_line, as_path, read_json, write_json
-from awcl.lease import EXPIRE, RENEW, STOP, Lease, is_held, only_driver
+from awcl.lease import EXPIRE, RENEW, STOP, Lease, held_since, only_driver
 from awcl.objects import Bucket, Closed, ObjectPath
 
 
@@ -208,16 +208,17 @@ TestHolders.settings = settings(max_examples=200, stateful_step_count=30, deadli
 def test_while_one_holds_a_folder_no_second_does_and_then_it_does(folder, monkeypatch):
     monkeypatch.setattr(lease, "RENEW", 0.2)
     monkeypatch.setattr(lease, "LOOK", 0.1)
-    assert not is_held(folder)
+    assert held_since(folder) is None
+    before = time.time()
     with only_driver(folder):
-        assert is_held(folder)
         with (
             pytest.raises(InputError, match="another process is running this study"),
             only_driver(folder),
         ):
             pass
+        assert before <= held_since(folder) <= time.time(), "who was refused has changed nothing"
         write_json(folder / "a.json", {"a": 1})
-    assert not is_held(folder)
+    assert held_since(folder) is None
     with only_driver(folder):
         assert read_json(folder / "a.json") == {"a": 1}
 
@@ -229,7 +230,7 @@ def test_a_look_at_a_folder_does_not_refuse_who_wants_it(tmp_path):
         fcntl.flock(look, fcntl.LOCK_SH)
         threading.Timer(0.3, fcntl.flock, (look, fcntl.LOCK_UN)).start()
         with only_driver(tmp_path):
-            assert is_held(tmp_path)
+            assert held_since(tmp_path) is not None
 
 
 def test_a_driver_that_lost_its_lease_is_interrupted_and_touches_nothing(bucket, monkeypatch):

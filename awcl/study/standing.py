@@ -50,9 +50,7 @@ def standings(study: StudyFolder) -> list[Standing]:
     for made in study.decisions():
         rungs[made["key"]] = max(made["epoch"], rungs.get(made["key"], 0))
     starts = {trial: trial.starts() for trial in study.trials()}
-    # The newest run of the study that started a trial; names of runs sort by time.
-    newest = max((start["launch"] for each in starts.values() for start in each), default=None)
-    now = newest if study.held else None
+    now = _launch_now(study, [start for each in starts.values() for start in each])
     return [_standing(trial, each, now, rungs.get(trial.key)) for trial, each in starts.items()]
 
 
@@ -85,8 +83,9 @@ def seconds_used(study: StudyFolder, trials: list[Standing]) -> float:
             upper = until["time"] if until else float("inf")
             told = [when for when in rows if start["time"] <= when < upper]
             launches.setdefault(start["launch"], []).extend([start["time"], *told])
-    if launches and study.held:
-        launches[max(launches)].append(time.time())
+    now = _launch_now(study, [start for trial in trials for start in trial.starts])
+    if now in launches:
+        launches[now].append(time.time())
     return total + sum(max(times) - min(times) for times in launches.values())
 
 
@@ -125,6 +124,17 @@ def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
                 progress.epochs.append(row["time"] - before)
             before = row["time"]
     return progress.seconds_left(now)
+
+
+def _launch_now(study: StudyFolder, starts: list[dict[str, Any]]) -> str | None:
+    """The launch under way: the newest, where whoever holds the study began it.
+
+    Not that of a run that was killed, while the next one has not started a trial.
+    """
+    newest = max((start["launch"] for start in starts), default=None)  # names sort by time
+    began = min((start["time"] for start in starts if start["launch"] == newest), default=0)
+    since = study.held_since
+    return newest if since is not None and began >= since else None
 
 
 def _standing(

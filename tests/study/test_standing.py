@@ -1,5 +1,7 @@
 """How a study stands, on recorded files and by a clock of our own."""
 
+import time
+
 import pytest
 
 from awcl.config import TrialConfig, with_values
@@ -25,8 +27,8 @@ def add(
     trial.write_about({"key": key, "config": config.model_dump(mode="json")})
     if start is not None:
         trial.append_start({"time": start, "launch": launch, "places": places})
-    for epoch, time in enumerate(times, start=len(trial.history()) + 1):
-        trial.append_history({"epoch": epoch, "val/proxy": 0.1 * epoch, "time": time})
+    for epoch, when in enumerate(times, start=len(trial.history()) + 1):
+        trial.append_history({"epoch": epoch, "val/proxy": 0.1 * epoch, "time": when})
     if outcome:
         trial.write_done(outcome, epoch=len(trial.history()), reason="it was below")
     return trial
@@ -43,6 +45,10 @@ def test_a_trial_runs_if_the_study_is_held_and_its_newest_run_started_it(study):
     add(study, "new")
     assert set(states(study).values()) == {"finished", "pending"}
     with study.only_driver():
+        assert set(states(study).values()) == {"finished", "pending"}, "it has started none yet"
+        used = seconds_used(study, standings(study))
+        add(study, "now", start=time.time(), launch="launch-3")
+        assert seconds_used(study, standings(study)) - used < 10
         expected = {"done": "finished", "earlier": "pending", "now": "running", "new": "pending"}
         assert states(study) == expected
         assert ", 1 running, 2 left" in summary(study, standings(study))
