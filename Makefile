@@ -30,7 +30,7 @@ quickstart: install
 # Real images, where they are: AWCL_TEST_DATA, or ../shared/data beside this checkout.
 export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 
-# Slow tests share one Ray and need both cores; the others are spread over two processes.
+# The slow tests of a process share one Ray.
 # torch's threads wait asleep: awake, those of two processes take the cores from each other, and a
 # test can take ten times as long.
 test: export OMP_WAIT_POLICY = PASSIVE
