@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,32 @@ def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_0_as_a_cosine():
 def test_without_warm_up_the_first_step_has_the_full_rate():
     of = config(pretrain__warmup=0, pretrain__lr=0.1).pretrain
     assert learning_rate(of, 10, 0) == 0.1
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_convnext"])
+def test_a_step_in_one_pass_is_that_of_weight_after_weight(tiny_pack, backbone, optimizer):
+    """Torch's kernel for all weights reads a gradient of another layout than its weight's wrongly,
+    in silence; channels_last is one that could come to differ."""
+    of = config(model__backbone=backbone, pretrain__optimizer=optimizer, pretrain__lr=0.01)
+    session = loop.Session(of, tiny_pack, TAXONOMY, RUN)
+    weights = list(session.net.parameters())
+    alike = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+    places = {weight: place for place, weight in enumerate(weights)}
+    groups = [
+        {**group, "params": [alike[places[weight]] for weight in group["params"]], "fused": False}
+        for group in session.optimizer.param_groups
+    ]
+    plain = type(session.optimizer)(groups, foreach=False)
+    for number, batch in enumerate(islice(session.feed.epoch(0), 2)):
+        session._step(batch, number)
+        for group in plain.param_groups:
+            group["lr"] = session.optimizer.param_groups[0]["lr"]
+        for weight, other in zip(weights, alike, strict=True):
+            other.grad = weight.grad.detach().clone()
+        plain.step()
+    for weight, other in zip(weights, alike, strict=True):
+        torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-6)
 
 
 def test_only_train_frames_that_pretrain_where_admits_are_used(tiny_pack, tmp_path):
