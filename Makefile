@@ -1,7 +1,8 @@
 # From nothing but Python 3.11 and make:
 #   make install   a virtual environment in .venv with everything pinned, and the awcl program
 #   make quickstart   that, then a whole study on synthetic scans; after Ctrl-C it goes on
-#   make test      formatting, lint, import order, and every test
+#   make test      formatting, lint, import order, and every test but:
+#   make test-bench   whether the benchmarks that run studies still run
 #   make chaos     a study that is killed five times ends as one left alone (make soak: 20 times)
 #   make bench     how fast, and beside what: benchmarks/RESULTS.md (make bench-long: the long rows)
 PYTHON ?= python3.11
@@ -9,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-bench
 
-.PHONY: install quickstart test chaos soak bench bench-long bench-peers lint format clean
+.PHONY: install quickstart test test-bench chaos soak bench bench-long bench-peers lint format clean
 
 install: $(VENV)/.installed
 	@echo "Ready: $(BIN)/awcl --help    (or: source $(BIN)/activate)"
@@ -33,10 +34,13 @@ export AWCL_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 # The slow tests of a process share one Ray.
 # torch's threads wait asleep: awake, those of two processes take the cores from each other, and a
 # test can take ten times as long.
-test: export OMP_WAIT_POLICY = PASSIVE
+test test-bench: export OMP_WAIT_POLICY = PASSIVE
 test: install lint
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
-	$(BIN)/pytest -m slow -n 2 --dist loadfile
+	$(BIN)/pytest -m slow -n 2 --dist loadfile --ignore tests/benchmarks
+
+test-bench: install
+	$(BIN)/pytest -m slow tests/benchmarks
 
 chaos: install
 	$(BIN)/python tests/chaos/study_kill.py

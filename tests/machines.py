@@ -8,6 +8,7 @@ from typing import Any
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
+from ray.experimental import internal_kv
 
 
 @contextmanager
@@ -16,6 +17,7 @@ def three_machines(failures: int) -> Iterator[Cluster]:
 
     failures: how often a node may fail to answer before it is dead, every 3 s.
     """
+    others = internal_kv.internal_kv_get_gcs_client()
     made = Cluster(
         initialize_head=True,
         head_node_args={
@@ -31,6 +33,8 @@ def three_machines(failures: int) -> Iterator[Cluster]:
         yield made
     finally:
         made.shutdown()
+        if others is not None:  # of the Ray that tests of this process share: it was taken away
+            internal_kv._initialize_internal_kv(others)
 
 
 def one_more(cluster: Cluster) -> Any:
