@@ -10,15 +10,18 @@ little. `awcl study propose full 8` appends more points, learnt from what ran to
 The proxy is at the coarse level, which any frames have. Setting and home are those of
 studies/paper.py: change `pretrain_where` there to what your own table calls home.
 
-Measured (2026-11-21, 2 cores of an AMD EPYC, tests beside it): 50 min for 21 trials on one seed and
-6 more. The search took 132 of the grid's 252 epochs; 14 trials were stopped. Means of seeds 0, 1, 2
-of the best three by the proxy at home; * is clearly worse than the third. What is best at home is
-not what crosses best. Intervals, and what else was found: RESULTS.md.
+Measured (2026-11-21, 2 cores of an AMD EPYC, tests beside it): 56 min for 21 trials on one seed and
+8 more. The search took 132 of the grid's 252 epochs; 14 trials were stopped, among them one of
+SimCLR, which had not been made the baseline yet. Means of seeds 0, 1, 2 of the best three by the
+proxy at home, and of SimCLR; * is clearly worse than the third. What is best at home is not what
+crosses best. Intervals, and what else was found: RESULTS.md.
 
-                             proxy   macro-F1, home   Dice, first trimester, shift
-    0.1, 0.2, coarse         0.859   0.589            0.689*
-    0.1, 0.5, fine           0.860   0.552            0.697*
-    1, 0.1, fine             0.854   0.537            0.710
+                        proxy   macro-F1,   Dice, first trimester,   Dice, first trimester,
+                                home        transfer                 shift
+    0.1, 0.2, coarse    0.859   0.589       0.731                    0.689*
+    0.1, 0.5, fine      0.860   0.552       0.704*                   0.697*
+    1, 0.1, fine        0.854   0.537       0.735                    0.710
+    0, 0.5, SimCLR      0.844   0.571       0.718*                   0.701
 """
 
 from awcl.study.space import EarlyStopping, Study
