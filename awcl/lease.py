@@ -51,14 +51,9 @@ def held_since(folder: AnyPath) -> float | None:
         found = read_json_if_there(folder / "LEASE")
         lives = found is not None and not found["released"]
         return found["since"] if lives and time.time() < found["time"] + EXPIRE else None
-    try:
-        with open(folder / "LEASE", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return float(file.read() or time.time())  # nothing: it is being taken right now
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError), open(folder / "LEASE", encoding="utf-8") as file:
+        if not _lock(file, fcntl.LOCK_SH):
+            return float(file.read() or time.time())  # nothing: it is being taken right now
     return None
 
 
@@ -70,7 +65,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise InputError(f"--storage {folder}: {error.strerror}") from error
     with open(folder / "LEASE", "a", encoding="utf-8") as file:
         end = time.monotonic() + PATIENCE
-        while not _lock(file):
+        while not _lock(file, fcntl.LOCK_EX):
             if time.monotonic() >= end:
                 raise InputError(f"{folder}: another process is running this study")
             time.sleep(0.05)
@@ -80,9 +75,9 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _lock(file: TextIO) -> bool:
+def _lock(file: TextIO, kind: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -113,7 +113,7 @@ def add(folder: Path, device: torch.device, options: argparse.Namespace, row: Ro
         "machine": about,
         "date": options.date,
         "options": vars(options) | {"out": str(folder)},
-        "rows": [asdict(row)],
+        "row": asdict(row),
     }
     stored["cards"][about["card"]] = kept
     store.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
@@ -121,17 +121,16 @@ def add(folder: Path, device: torch.device, options: argparse.Namespace, row: Ro
 
 
 def _is_failure_of(stored: dict[str, Any], row: Row) -> bool:
-    (before,) = stored["rows"]
+    before = stored["row"]
     return before["why"].startswith(FAILED) and row.what.startswith(before["what"])
 
 
 def table(cards: dict[str, dict[str, Any]]) -> str:
     """GPU.md: a table for each card, with a line for each of its machines or sets of versions."""
     lines = []
-    for name, parts in cards.items():
-        lines += [f"## {name}\n", *results.machines(parts), *results.COLUMNS]
-        for found in parts.values():
-            lines += [results.line(row, found["date"]) for row in found["rows"]]
+    for name, rows in cards.items():
+        lines += [f"## {name}\n", *results.machines(rows), *results.COLUMNS]
+        lines += [results.line(found["row"], found["date"]) for found in rows.values()]
         lines.append("")
     return HEAD + "\n".join(lines)
 

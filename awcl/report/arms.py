@@ -121,15 +121,12 @@ def _absent(stored: Stored, row: Mapping[str, str], reason: str) -> Arm:
     part of the arm's configuration here."""
     given = row.get("arm", "")
     of_arm = stored.definition.get("arms", {}).get(given.split(EQUALLY)[0], {})
-    on_axes = {
-        axis: row[axis]
-        for axis in stored.definition["axes"]
-        if row.get(axis, "-") != "-" and not row[axis].startswith(("[", "{"))
-    }
+    there = {axis: row[axis] for axis in stored.definition["axes"] if row.get(axis, "-") != "-"}
+    texts = {axis: value for axis, value in there.items() if value.startswith(("[", "{"))}
+    on_axes = {axis: value for axis, value in there.items() if axis not in texts}
     base = parse(TrialConfig, stored.definition.get("base", {}), "STUDY.json")
     config = with_values(base, {**of_arm, **on_axes}, f"STUDY.json, arm {given}")
-    texts = {axis: row[axis] for axis in stored.axes if row.get(axis, "").startswith(("[", "{"))}
-    values = _on_axes(stored, config) | texts
+    values = {axis: texts.get(axis, value) for axis, value in _on_axes(stored, config).items()}
     return Arm(_place(row, stored.axes), given, config, values, {}, reason)
 
 

@@ -28,8 +28,9 @@ def without_baseline(plan: Plan) -> bool:
     """Whether the search is over, and no trial of its baseline ran to the full budget."""
     if not plan.study.baseline or _searches(plan):
         return False
+    known = baselines(plan.study)
     found = results(plan.study, plan.folder, plan.study.seeds[:1])
-    return not any(result.config.model_dump_json() in baselines(plan.study) for result in found)
+    return not any(result.config.model_dump_json() in known for result in found)
 
 
 def _searches(plan: Plan) -> bool:

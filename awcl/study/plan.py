@@ -29,6 +29,7 @@ from awcl.study.space import (
     Study,
     arms_of,
     check_growth,
+    confirms,
     not_run,
     runnable,
     with_stored_points,
@@ -86,7 +87,7 @@ class Plan:
 
     def searched(self, trial: Trial) -> bool:
         """Whether it belongs to the search, and does not only confirm what that found."""
-        return not self.study.confirm or trial.config.seed == self.study.seeds[0]
+        return not confirms(self.study, trial.config)
 
     def missing_evaluations(self) -> Iterator[Evaluation]:
         """Over finished and stopped trials alike, what is not evaluated yet."""

@@ -215,15 +215,15 @@ def baselines(study: Study) -> set[str]:
     }
 
 
+def confirms(study: Study, config: TrialConfig) -> bool:
+    """Whether a trial is no part of the search, and only confirms what that found."""
+    return study.confirm > 0 and config.seed != study.seeds[0]
+
+
 def never_stopped(study: Study) -> Callable[[TrialConfig], bool]:
     """Which trials early stopping leaves alone: baselines, and those that confirm."""
     known = baselines(study)
-
-    def is_one(config: TrialConfig) -> bool:
-        confirms = study.confirm > 0 and config.seed != study.seeds[0]
-        return confirms or config.model_dump_json() in known
-
-    return is_one
+    return lambda config: confirms(study, config) or config.model_dump_json() in known
 
 
 def _is_baseline(study: Study, point: Point) -> bool:

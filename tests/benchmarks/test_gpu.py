@@ -36,7 +36,7 @@ def run(monkeypatch, *arguments: str) -> None:
 def test_a_smoke_run_gives_every_row_and_a_table(monkeypatch, tmp_path, capsys):
     run(monkeypatch, "--smoke", "--device", "cpu", "--out", str(tmp_path))
     ((name, parts),) = json.loads((tmp_path / "gpu.json").read_text())["cards"].items()
-    rows = [row for part in parts.values() for row in part["rows"]]
+    rows = [found["row"] for found in parts.values()]
     assert all(row["ours"] and row["against"] and min(row["ratio"]) > 0 for row in rows)
     whats = "\n".join(row["what"] for row in rows)
     for mode in training.MODES:
@@ -52,7 +52,7 @@ def test_a_smoke_run_gives_every_row_and_a_table(monkeypatch, tmp_path, capsys):
 
 def rows_of(folder: Path, name: str = NAME) -> dict[str, dict]:
     stored = json.loads((folder / "gpu.json").read_text())["cards"][name]
-    return {what: row for what, part in stored.items() for row in part["rows"]}
+    return {what: found["row"] for what, found in stored.items()}
 
 
 def test_what_fails_is_told_and_the_rest_still_runs_and_stays(monkeypatch, tmp_path):

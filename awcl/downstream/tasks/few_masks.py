@@ -1,9 +1,9 @@
 """Few masks: segmentation by a decoder, above a frozen encoder, that has the masks of few patients.
 
 The lists of patients, the two curves and their names are those of the task few_labels: so patients
-with masks but without an anatomy label are on none, which `left_out` tells. Every point
-is trained by the quick recipe, so that 5 draws of 4 shares take minutes; it still is the slowest
-task of a frozen encoder, and only runs where it is asked for.
+with masks but without an anatomy label are on none, which `left_out` tells. Every point is trained
+by the quick recipe, so that 5 draws of 4 shares take minutes; it still is the slowest task of a
+frozen encoder, and only runs where it is asked for.
 """
 
 from collections.abc import Iterator
