@@ -19,6 +19,10 @@ class NotAtHandError(InputError):
     """Weights that somebody else has: not on this machine, and nothing is downloaded."""
 
 
+class NoFramesError(InputError):
+    """The frames lack what a task judges, such as masks; others may hold it."""
+
+
 class EvaluationError(InputError):
     """Evaluations of a study failed; all else of it is done and stored."""
 

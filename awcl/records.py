@@ -415,6 +415,11 @@ class StudyFolder:
         return (self.definition or {}).get("not_run", [])
 
     @property
+    def tasks_not_run(self) -> dict[str, str]:
+        """Tasks that the frames do not allow, by name, and what they lack."""
+        return (self.definition or {}).get("tasks_not_run", {})
+
+    @property
     def command(self) -> Command | None:
         """What last ran it; None of a study that was stored before this was, or by no command."""
         told = (self.definition or {}).get("command")

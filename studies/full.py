@@ -8,7 +8,9 @@ budget, and only these are to be compared: what was stopped had less training, a
 little. `awcl study propose full 8` appends more points, learnt from what ran to the end.
 
 The proxy is at the coarse level, which any frames have. Setting and home are those of
-studies/paper.py: change `pretrain_where` there to what your own table calls home.
+studies/paper.py: change HOME there to what your own table calls home, and give the two tasks across
+domains their `crossings`; else each machine, site and trimester of your frames is left out in turn,
+and pre-training has seen it. Tasks that frames do not allow (no masks, say) are told, and not run.
 
 Measured (2026-11-21, 2 cores of an AMD EPYC, tests beside it): 56 min for 21 trials on one seed and
 8 more. The search took 132 of the grid's 252 epochs; 14 trials were stopped, among them one of

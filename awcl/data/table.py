@@ -200,13 +200,10 @@ def rows_where(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np
     Raises InputError for a column or a value that the frames do not have; warns of a value to
     exclude that they do not have.
     """
-    keep = np.ones(len(frames), bool)
     for column, given in where.items():
         if column not in frames:
             raise InputError(f"where: unknown column {column!r}; known: {', '.join(frames)}")
-        wanted = [given] if isinstance(given, str) else list(given)
-        refused = [value[1:] for value in wanted if value.startswith("!")]
-        allowed = [value for value in wanted if not value.startswith("!")]
+        allowed, refused = _allowed_and_refused(given)
         there = frames[column].dropna().unique()
         found = ", ".join(sorted(map(str, there))[:10]) or "nothing"
         for value in allowed:
@@ -217,10 +214,24 @@ def rows_where(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np
                 warnings.warn(
                     f"where: no frame has {column} {value!r}; there is {found}", stacklevel=2
                 )
+    return np.flatnonzero(matches(frames, where))
+
+
+def matches(frames: pd.DataFrame, where: Mapping[str, str | list[str]]) -> np.ndarray:
+    """(N,) bool: the rows of `rows_where`; of values that no frame has there may be any."""
+    keep = np.ones(len(frames), bool)
+    for column, given in where.items():
+        allowed, refused = _allowed_and_refused(given)
         keep &= ~frames[column].isin(refused).to_numpy()  # a null is none of them, so it stays
         if allowed:
             keep &= frames[column].isin(allowed).to_numpy()
-    return np.flatnonzero(keep)
+    return keep
+
+
+def _allowed_and_refused(given: str | list[str]) -> tuple[list[str], list[str]]:
+    wanted = [given] if isinstance(given, str) else list(given)
+    refused = [value[1:] for value in wanted if value.startswith("!")]
+    return [value for value in wanted if not value.startswith("!")], refused
 
 
 def split_by_patient(patient: str, official: str | None = None) -> str:

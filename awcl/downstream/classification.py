@@ -5,7 +5,7 @@ import numpy as np
 from awcl.data.pack import FramePack
 from awcl.downstream.probes import nearest, ridge
 from awcl.downstream.scores import units_of
-from awcl.errors import InputError
+from awcl.errors import InputError, NoFramesError
 from awcl.taxonomy import LEVELS, Taxonomy
 
 
@@ -36,13 +36,13 @@ class Problem:
         self.judged_rows, truth = labelled(pack, judged_rows, taxonomy, level, judged_on)
         for split, found in (("train", names), (judged_on, truth)):
             if not len(found):
-                raise InputError(
+                raise NoFramesError(
                     f"split {split!r} is empty: it holds no frame with an anatomy at level {level};"
                     " see the columns 'split' and 'anatomy' of the frame table"
                 )
         self.classes = np.unique(names)
         if len(self.classes) < 2:
-            raise InputError(
+            raise NoFramesError(
                 f"train holds one class at level {level}, {str(self.classes[0])!r}; there is "
                 "nothing to tell apart: judge more frames, or at another level"
             )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from awcl.data.pack import FramePack
-from awcl.errors import InputError
+from awcl.errors import InputError, NoFramesError
 
 IGNORED = 255  # the value of padding: it counts neither in a loss nor in a score
 
@@ -16,13 +16,13 @@ class MaskedFrames:
 
     rows: (N,) rows of the pack; frames: those rows of its table, numbered from 0.
     classes: the names of values 1, 2, ...: of all lists of the frames, by first appearance.
-    Raises InputError where no frame has a mask.
+    Raises NoFramesError where no frame has a mask.
     """
 
     def __init__(self, pack: FramePack, rows: np.ndarray):
         rows = rows[pack.frames["mask_row"].to_numpy()[rows] >= 0]
         if not len(rows):
-            raise InputError(
+            raise NoFramesError(
                 f"pack {pack.digest}: none of the frames asked for has a mask; segmentation needs "
                 "the columns 'mask', 'mask_kind' and 'mask_classes' of the frame table"
             )
@@ -97,10 +97,10 @@ def _names(given: str) -> list[str]:
 
 
 def check_splits(masks: MaskedFrames) -> None:
-    """Raises InputError where train or test has no frame with a mask."""
+    """Raises NoFramesError where train or test has no frame with a mask."""
     for split in ("train", "test"):
         if not len(masks.split(split)):
-            raise InputError(
+            raise NoFramesError(
                 f"split {split!r} holds no frame with a mask; see the columns 'split' and 'mask' "
                 "of the frame table"
             )

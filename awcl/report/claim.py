@@ -7,6 +7,7 @@ here it stands beside them. What an arm is, its configuration says (`Arm.kind`),
 
 from collections.abc import Mapping, Sequence
 
+from awcl.downstream.evaluation import SEEN
 from awcl.report.arms import ANATOMY, CONTRASTIVE, IMAGENET, RIVALS, SUPERVISED, Apart, Arm
 from awcl.report.comparing import Comparison, Differences, Estimate, Estimates, best_of
 from awcl.report.headlines import Score
@@ -69,11 +70,20 @@ def _told(
         f"{HEADLINE.capitalize()}, {anatomy.score.label}: {anatomy.arm.name} is the best that "
         f"pairs by anatomy, {anatomy.value:.3f} {anatomy.told}."
     ]
+    if _saw_target(anatomy):
+        sentences.append("Not as in the paper, its pre-training saw that domain.")
     for kind, why_not in kinds.items():
         of = _of_kind(found, kind)
         named = f"{WORDS[kind]} ({of.reference.name})" if of else WORDS[kind]
         sentences.append(f"Minus {named}: {difference(of, each) if of else f'{why_not}.'}")
     return " ".join(sentences)
+
+
+def _saw_target(anatomy: Estimate) -> bool:
+    score = anatomy.score
+    judged = [of.judgements.get(score.task) for of in anatomy.arm.trials.values()]
+    flags = [of.result["metrics"].get(f"{score.crossing}/{SEEN}") for of in judged if of]
+    return 1 in flags
 
 
 def _table(

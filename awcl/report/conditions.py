@@ -19,6 +19,9 @@ def conditions(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Ite
             of_task.setdefault(score.task, {})[score.name] = each[0]
     for settings in stored.tasks:
         name = settings.get("name") or settings["task"]
+        if name in stored.tasks_not_run:
+            yield f"{name}: not run; {stored.tasks_not_run[name]}."
+            continue
         parts = [where(settings.get("where", {}))]
         parts += list(_sizes(of_task.get(name, {})))
         results = _results(arms, name)

@@ -47,9 +47,14 @@ class Score:
 
     @property
     def is_the_papers(self) -> bool:
-        """Whether the paper's headline is in it: Dice on a domain that pre-training has not seen
-        and the decoder is taught on (Fu et al. 2022, as we read it)."""
+        """Whether the paper's headline is in it: Dice on another domain, which the decoder is
+        taught on (Fu et al. 2022, as we read it; there pre-training has not seen it)."""
         return self.kind == "cross_segmentation" and "/transfer/" in self.name
+
+    @property
+    def crossing(self) -> str:
+        """Of a headline score across domains the crossing's name."""
+        return self.name.split("/")[-3]
 
     @property
     def place(self) -> tuple[bool, int]:

@@ -107,6 +107,11 @@ class Stored:
         return self.definition.get("base", {}).get("anatomy", {}).get("taxonomy", "fetal")
 
     @property
+    def tasks_not_run(self) -> dict[str, str]:
+        """As StudyFolder gives it."""
+        return self.definition.get("tasks_not_run", {})
+
+    @property
     def tasks(self) -> list[dict[str, Any]]:
         return [t for t in self.definition.get("tasks", []) if isinstance(t, dict)]
 

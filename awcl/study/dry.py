@@ -30,6 +30,8 @@ def tell(plan: Plan) -> Iterator[str]:
         cells = [row.get(name, "-") for name in columns]
         rows.append([*cells, "-", f"not run: {row['reason']}"])
     yield aligned(rows)
+    for name, reason in plan.tasks_not_run.items():
+        yield f"task {name} is not run: {reason}"
     points = plan.study.confirm + bool(plan.study.baseline)
     further = points * (len(plan.study.seeds) - 1) - sum(
         not plan.searched(trial) for trial in plan.trials
@@ -46,7 +48,7 @@ def _resources(plan: Plan) -> Iterator[str]:
     workers = sorted({trial.config.pretrain.workers for trial in plan.trials})
     each = " or ".join(map(str, workers))
     yield f"a trial asks for {each} x ({asked.cpus} CPU, {asked.gpus:g} GPU)"
-    missing = len(plan.pending) * len(plan.study.tasks) + len(list(plan.missing_evaluations()))
+    missing = len(plan.pending) * len(plan.judged_by) + len(list(plan.missing_evaluations()))
     yield f"{missing} evaluations to do, each asks for {judged.cpus} CPU, {judged.gpus:g} GPU"
 
 

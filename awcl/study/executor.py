@@ -143,7 +143,7 @@ def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
         ended, stoppable = trial.key not in pending, not is_exempt(trial.config)
         courses[trial.key] = Course(epochs, budget, ended, stoppable=stoppable)
     there = sum(len(trial.folder.evaluations()) for trial in plan.trials)
-    left = max(0, len(plan.trials) * len(plan.study.tasks) - there)
+    left = max(0, len(plan.trials) * len(plan.judged_by) - there)
     now = time.monotonic()
     return Progress(courses, places, asha, left, now, judged=there, placed=placed)
 

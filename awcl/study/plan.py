@@ -1,8 +1,9 @@
 """From a study and a frame table to what has to run, with everything checked beforehand. No ray."""
 
 import uuid
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from awcl.data.views import Views
 from awcl.downstream import tasks
 from awcl.downstream.proxy import Proxy
 from awcl.encoder import check_backbone
-from awcl.errors import InputError
+from awcl.errors import InputError, NoFramesError
 from awcl.files import AnyPath, storage_folder, whole_file
 from awcl.pretrain import methods
 from awcl.pretrain.feed import draws
@@ -63,11 +64,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study on its frames. command: what it is run by, where that is known."""
+    """A study on its frames.
+
+    judged_by: tasks of the study that the frames allow. tasks_not_run: its others, by name, and
+    what the frames lack for them. command: what the study is run by, where that is known.
+    """
 
     study: Study
     folder: StudyFolder
     trials: list[Trial]
+    judged_by: list[tasks.TaskSettings]
+    tasks_not_run: dict[str, str]
     command: Command | None = None
 
     @property
@@ -117,11 +124,10 @@ class Plan:
             for _, result in trial.folder.evaluations()
             if done["outcome"] == "stopped" or result["epoch"] == done["epoch"]
         ]
-        wanted = [tasks.settings(task) for task in self.study.tasks]
         return [
             settings
-            for settings in wanted
-            if tasks.for_trial(settings, trial.config).model_dump(mode="json") not in judged
+            for settings in self.judged_by
+            if not _is_among(judged, tasks.for_trial(settings, trial.config))
         ]
 
     def _is_lost(self, trial: Trial) -> bool:
@@ -153,7 +159,8 @@ def make_plan(
     sizes = sorted({config.data.size for config in runnable(study)})
     packs_folder = packs or local_storage(storage) / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
-    plan = Plan(study, folder, _trials(study, folder, by_size), command)
+    trials = _trials(study, folder, by_size)
+    plan = Plan(study, folder, trials, *_allowed(study, trials), command)
     _check(plan)
     asked = [study.resources, study.evaluations_ask]
     for pack in by_size.values():
@@ -180,6 +187,28 @@ def _trials(study: Study, folder: StudyFolder, by_size: dict[int, FramePack]) ->
     return trials
 
 
+def _allowed(study: Study, trials: list[Trial]) -> tuple[list[tasks.TaskSettings], dict[str, str]]:
+    """Tasks that the frames allow, and why they do not allow the others, by name.
+
+    Raises InputError where they allow none, and for a task that no frames would mend.
+    """
+    wanted = [tasks.settings(task) for task in study.tasks]
+    not_run = {}
+    for pack, path in {(trial.pack, trial.config.anatomy.taxonomy) for trial in trials}:
+        taxonomy = Taxonomy.load(path)
+        for settings in wanted:
+            try:
+                tasks.build(settings, pack, taxonomy)
+            except NoFramesError as error:
+                not_run[settings.name] = str(error)
+    if wanted and len(not_run) == len(wanted):
+        name, reason = next(iter(not_run.items()))
+        raise InputError(f"these frames allow no task of the study; {name}: {reason}")
+    for name, reason in not_run.items():
+        warnings.warn(f"task {name} is not run: {reason}", stacklevel=3)
+    return [settings for settings in wanted if settings.name not in not_run], not_run
+
+
 def _check(plan: Plan) -> None:
     """Builds everything once that a worker will build, so that a mistake shows before the start."""
     _definition(plan)
@@ -189,8 +218,6 @@ def _check(plan: Plan) -> None:
     for pack, path in {(trial.pack, trial.config.anatomy.taxonomy) for trial in plan.trials}:
         taxonomy = Taxonomy.load(path)
         Proxy(pack, taxonomy, study.proxy_level, study.proxy_where)
-        for task in study.tasks:
-            tasks.build(tasks.settings(task), pack, taxonomy)
     for trial in plan.trials:
         recipe = trial.config.data.recipe, trial.config.data.size, trial.config.seed
         Views(*recipe)
@@ -248,6 +275,8 @@ def _definition(plan: Plan) -> dict[str, Any]:
         wanted["arm_of"] = {t.key: arms[t.config.model_dump_json()] for t in plan.trials}
     if absent:
         wanted["not_run"] = absent
+    if plan.tasks_not_run:
+        wanted["tasks_not_run"] = plan.tasks_not_run
     accepted, command = plan.folder.definition, plan.command or plan.folder.command
     if command:
         wanted["command"] = command.model_dump()
@@ -259,6 +288,17 @@ def _definition(plan: Plan) -> dict[str, Any]:
             "copy, or give the study another name (--as NEWNAME)"
         )
     return {**wanted, "id": accepted["id"] if accepted else uuid.uuid4().hex}
+
+
+def _is_among(stored: list[dict[str, Any]], settings: tasks.TaskSettings) -> bool:
+    """Also where stored settings lack a field that came later, and asked for its default."""
+    if settings.model_dump(mode="json") in stored:
+        return True
+    for of in stored:
+        with suppress(InputError):  # of a task or a field that is gone since
+            if of["task"] == settings.task and tasks.settings(of) == settings:
+                return True
+    return False
 
 
 def _ended_well(trial: Trial) -> bool:

@@ -105,7 +105,7 @@ def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
     """As a running study estimates it (`Progress`), from the epochs that are stored."""
     places = max((start["places"] for t in trials for start in t.starts), default=1)
     judged = sum(len(trial.evaluations) for trial in trials)
-    tasks = len(trials) * len(study.definition["tasks"])
+    tasks = len(trials) * (len(study.definition["tasks"]) - len(study.tasks_not_run))
     stopping = study.definition.get("early_stopping")
     asha = Asha(stopping["grace"], stopping["reduction"]) if stopping else None
     now = time.time()

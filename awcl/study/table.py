@@ -47,6 +47,9 @@ def render(folder: StudyFolder, details: bool = False) -> str:
         rows = [[*(row[name] for name in varied), row["reason"]] for row in folder.not_run]
         lines = aligned([[*arms.heads(varied), "reason"], *rows])
         parts.append(f"not run ({len(rows)})\n{lines}")
+    lines = [f"task {name}: {reason}" for name, reason in folder.tasks_not_run.items()]
+    if lines:
+        parts.append("\n".join(["tasks not run", *map(_wrapped, lines)]))
     together = arms.rows(folder)
     if together:
         scores = ["test macro-F1, mean of seeds [95 %]", "each seed"]

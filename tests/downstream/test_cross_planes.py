@@ -8,7 +8,6 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from awcl.downstream import probes, tasks
-from awcl.downstream.domains import Crossing
 from awcl.downstream.tasks import cross_planes
 from awcl.encoder import features
 from awcl.errors import InputError
@@ -99,11 +98,11 @@ def test_predictions_are_one_row_a_frame_with_the_truth_beside_them(judged, pack
     assert {"patient", "audit_group", "machine"} <= set(p)
 
 
-def test_a_patient_on_both_sides_is_drawn_for_both(pack, taxonomy, tiny_encoder, monkeypatch):
+def test_a_patient_on_both_sides_is_drawn_for_both(pack, taxonomy, tiny_encoder):
     side = {"machine": ["A", "B"]}
-    same = [Crossing("same", side, side)]
-    monkeypatch.setattr(cross_planes, "crossings", lambda frames: same)
-    found = dict(tasks.build(tasks.settings("cross_planes"), pack, taxonomy).run(tiny_encoder))
+    same = [{"name": "same", "home": side, "away": side}]
+    settings = tasks.settings({"task": "cross_planes", "crossings": same})
+    found = dict(tasks.build(settings, pack, taxonomy).run(tiny_encoder))
     for end in ("", "/low", "/high"):
         assert found[f"same/drop/macro_f1{end}"] == 0
 
@@ -183,7 +182,10 @@ def test_without_a_test_at_home_the_shift_remains_and_the_reason_is_told(
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({}, "no two domains to cross between; see awcl/downstream/domains.py$"),
+        (
+            {"machine": lambda f: "A"},
+            "no two domains to cross between; name them in the task's `crossings`$",
+        ),
         (
             {**COLUMNS, "anatomy": lambda f: f["machine"].map({"C": "HCP"}).fillna("FLP")},
             "no two domains .*; machine_C: 0 classes in common, it needs two",

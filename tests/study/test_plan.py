@@ -6,11 +6,15 @@ import pytest
 from awcl import records
 from awcl.config import with_values
 from awcl.data.table import FrameTable
+from awcl.downstream import tasks
 from awcl.downstream.evaluation import write_evaluation
 from awcl.errors import InputError
 from awcl.files import write_json
 from awcl.records import StudyFolder
-from awcl.study.plan import held, make_plan
+from awcl.report.conditions import conditions
+from awcl.report.reading import read
+from awcl.study import dry, table
+from awcl.study.plan import _is_among, held, make_plan
 from awcl.study.space import Resources
 from awcl.taxonomy import Taxonomy
 
@@ -289,3 +293,44 @@ def test_a_lost_definition_beside_stored_trials_is_told(tiny_study, tiny_frames,
     (tmp_path / "tiny" / "STUDY.json").unlink()
     with pytest.raises(InputError, match=r"STUDY\.json is gone; restore it from a copy, or give"):
         planned(tiny_study, tiny_frames, tmp_path, packs)
+
+
+# --- tasks that the frames do not allow ----------------------------------------------------------
+
+
+def test_a_task_that_the_frames_do_not_allow_is_told_and_the_others_are_done(
+    tiny_study, tiny_frames, tmp_path, packs
+):
+    study = changed(tiny_study, tasks=["planes", "segmentation", "cross_segmentation"])
+    lack = "none of the frames asked for has a mask"
+    with pytest.warns(UserWarning, match=f"task segmentation is not run: .*{lack}"):
+        plan = planned(study, tiny_frames, tmp_path, packs)
+    assert [settings.name for settings in plan.judged_by] == ["planes"]
+    assert sorted(plan.tasks_not_run) == ["cross_segmentation", "segmentation"]
+    stored = StudyFolder(tmp_path / "tiny")
+    assert stored.tasks_not_run == plan.tasks_not_run
+    assert [task["task"] for task in stored.definition["tasks"]] == study.tasks
+    assert lack in " ".join(table.render(stored).split()) and lack in "".join(dry.tell(plan))
+    told = list(conditions(read(stored), [], {}))
+    assert [line.split(":")[:2] for line in told if "segmentation" in line] == [
+        ["segmentation", " not run; pack " + plan.trials[0].pack.digest],
+        ["cross_segmentation", " not run; pack " + plan.trials[0].pack.digest],
+    ]
+
+
+def test_frames_that_allow_no_task_are_refused(tiny_study, tiny_frames, tmp_path, packs):
+    study = changed(tiny_study, tasks=["segmentation"])
+    with pytest.raises(InputError, match="allow no task of the study; segmentation: pack"):
+        make_plan(study, tiny_frames, tmp_path, packs)
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_an_evaluation_that_lacks_a_field_that_came_later_stands(
+    tiny_study, tiny_frames, tmp_path, packs
+):
+    plan = planned(tiny_study, tiny_frames, tmp_path, packs)
+    wanted = tasks.for_trial(plan.judged_by[0], plan.trials[0].config)
+    stored = wanted.model_dump(mode="json")
+    stored.pop("level")
+    assert _is_among([{"task": "gone"}, {"task": "planes", "gone": 1}, stored], wanted)
+    assert not _is_among([{**stored, "level": "coarse"}, {"task": "gone"}], wanted)

@@ -10,18 +10,19 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from awcl.config import Where
 from awcl.data.pack import FramePack
-from awcl.data.table import DOMAINS, rows_where
+from awcl.data.table import DOMAINS, matches, rows_where
 from awcl.downstream import scores
 from awcl.downstream.classification import Problem, finest_level, labelled
-from awcl.downstream.domains import Crossing, crossings
+from awcl.downstream.domains import Crossing, Crossings, crossings
 from awcl.downstream.evaluation import away_seen
 from awcl.downstream.features import cached_features
 from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder
-from awcl.errors import InputError
+from awcl.errors import NoFramesError
 from awcl.taxonomy import Taxonomy
 
 ROUTES = {"in_domain": ("home", "home"), "transfer": ("away", "away"), "shift": ("home", "away")}
@@ -34,14 +35,16 @@ class Settings(TaskSettings):
     """Frames that take part, beside what a crossing asks of home and away."""
     level: Literal["auto", "coarse", "fine"] = "auto"
     """auto: the finest level that is known for all frames with an anatomy."""
+    crossings: Crossings = Field([], exclude_if=lambda own: not own)
+    """Each {"name": ..., "home": {...}, "away": {...}}; none: those of awcl.downstream.domains."""
 
 
 class Task:
-    """Every crossing of awcl.downstream.domains that these frames have both sides of.
+    """Every crossing that is asked for, or of awcl.downstream.domains that the frames allow.
 
     Over the classes that home and away both hold, in train and in test, so that a drop compares
     like with like. A route whose frames are lacking is left out, and `about` says why; a crossing
-    without shift is left out as a whole. Raises InputError where no crossing is left.
+    without shift is left out as a whole. Raises NoFramesError where no crossing is left.
 
     Yields <crossing>/<route>/<score>, and <crossing>/target_domain_seen, whether pre-training saw
     frames (unlabelled or not) of the domain away, where it is known what it saw.
@@ -54,14 +57,15 @@ class Task:
         self.level = finest_level(pack, self.rows, taxonomy) if auto else settings.level
         self.about: dict[str, Any] = {"level": self.level, "crossings": {}, "left_out": {}}
         self.problems: dict[str, dict[str, Problem]] = {}
-        for crossing in crossings(pack.frames.iloc[self.rows]):
+        for crossing in crossings(pack.frames.iloc[self.rows], settings.crossings):
             found = self._problems(crossing)
             if "shift" in found:
                 self.problems[crossing.name] = found
         if not self.problems:
             reasons = [f"; {name}: {why}" for name, why in self.about["left_out"].items()]
-            raise InputError(
-                "no two domains to cross between; see awcl/downstream/domains.py" + "".join(reasons)
+            raise NoFramesError(
+                "no two domains to cross between; name them in the task's `crossings`"
+                + "".join(reasons)
             )
         self.predictions = pd.DataFrame()
         self.figures: dict[str, Figure] = {}
@@ -116,7 +120,7 @@ class Task:
         return found
 
     def _side(self, where: Where) -> np.ndarray:
-        return np.intersect1d(self.rows, rows_where(self.pack.frames, where))
+        return np.intersect1d(self.rows, np.flatnonzero(matches(self.pack.frames, where)))
 
     def _names(self, rows: np.ndarray, split: str) -> np.ndarray:
         return labelled(self.pack, rows, self.taxonomy, self.level, split)[1]

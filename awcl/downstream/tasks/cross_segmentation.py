@@ -15,22 +15,26 @@ from pydantic import Field
 
 from awcl.config import Where
 from awcl.data.pack import FramePack
-from awcl.data.table import DOMAINS, rows_where
+from awcl.data.table import DOMAINS, matches, rows_where
 from awcl.downstream import mask_figure, overlap, scores
-from awcl.downstream.domains import Crossing, crossings
+from awcl.downstream.domains import Crossing, Crossings, crossings
 from awcl.downstream.evaluation import away_seen
 from awcl.downstream.masks import MaskedFrames
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
 from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.downstream.tasks.segmentation import about_masks, head_planes
 from awcl.encoder import Encoder
-from awcl.errors import InputError
+from awcl.errors import NoFramesError
 from awcl.taxonomy import Taxonomy
 
 SCORES = ("dice", "iou", "hd95_mm", "hd95_px", "hc_error_mm")
 DROPS = ("dice", "iou")
 # Its images are of no anatomy but the head, and the planes of the other sets have no masks.
-HC18 = Crossing("hc18", {"source": ["fetal_planes_db", "african_planes"]}, {"source": ["hc18"]})
+HC18 = Crossing(
+    name="hc18",
+    home={"source": ["fetal_planes_db", "african_planes"]},
+    away={"source": ["hc18"]},
+)
 
 
 class Settings(TaskSettings):
@@ -40,6 +44,8 @@ class Settings(TaskSettings):
     """Frames that take part; of them those that have a mask."""
     steps: int | None = Field(None, ge=1, exclude_if=lambda steps: steps is None)
     """Of training a decoder; None: 160 in quick form, 300 in the full suite."""
+    crossings: Crossings = Field([], exclude_if=lambda own: not own)
+    """Each {"name": ..., "home": {...}, "away": {...}}; none: those of awcl.downstream.domains."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,11 @@ class Plan:
 
 
 class Task:
-    """Every crossing of awcl.downstream.domains whose frames have masks.
+    """Every crossing that is asked for, or of awcl.downstream.domains, whose frames have masks.
 
     Over the classes that train and test hold on both sides; where they have none in common, or no
     mask is at home, there is transfer alone, over the classes away, and `about` says so. Raises
-    InputError where no crossing is left.
+    NoFramesError where no crossing is left.
 
     Yields [finetuned/]<crossing>/<route>/<score>, and <crossing>/target_domain_seen as cross_planes
     does.
@@ -78,8 +84,8 @@ class Task:
         self.plans = list(filter(None, map(self._plan, self._crossings())))
         if not self.plans:
             reasons = [f"{name}: {why}" for name, why in self.about["left_out"].items()]
-            raise InputError(
-                "no two domains with masks to cross between; see awcl/downstream/domains.py"
+            raise NoFramesError(
+                "no two domains with masks to cross between; name them in the task's `crossings`"
                 + "".join(f"; {reason}" for reason in reasons)
             )
         self.modes = ("frozen",) if settings.quick else ("frozen", "finetuned")
@@ -107,9 +113,9 @@ class Task:
         self.predictions = pd.concat(tables, axis=1).reset_index(drop=True)
 
     def _crossings(self) -> list[Crossing]:
-        known = crossings(self.masks.frames)
-        hc18 = (self.masks.frames["source"] == "hc18").any()
-        return [*known, HC18] if hc18 else known
+        own = self.settings.crossings
+        frames = self.pack.frames if own else self.masks.frames
+        return crossings(frames, own, [HC18] if (frames["source"] == "hc18").any() else [])
 
     def _plan(self, crossing: Crossing) -> Plan | None:
         """What a crossing allows; what it does not is noted in `about`."""
@@ -135,9 +141,7 @@ class Task:
     def _side(self, where: Where) -> dict[str, np.ndarray]:
         """Numbers of the frames of train and of test in a domain."""
         frames = self.masks.frames
-        here = np.ones(len(frames), bool)
-        for column, values in where.items():
-            here &= frames[column].isin(values).to_numpy()
+        here = matches(frames, where)
         return {
             split: np.flatnonzero(here & (frames["split"] == split).to_numpy())
             for split in ("train", "test")

@@ -28,7 +28,7 @@ from awcl.downstream.neighbourhoods import (
 from awcl.downstream.probes import ridge
 from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.encoder import Encoder
-from awcl.errors import InputError
+from awcl.errors import NoFramesError
 from awcl.taxonomy import LEVELS, Taxonomy
 
 MOST, DRAWN = 5000, 2000  # frames of a split that take part; test frames on the map
@@ -61,7 +61,7 @@ class Task:
     stands beside each that has another chance than 0. What the frames do not allow is in `about`.
     A map of test frames (t-SNE) in the full suite, or where it is asked for.
 
-    Raises InputError where test holds fewer than two frames.
+    Raises NoFramesError where test holds fewer than two frames.
     """
 
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
@@ -70,7 +70,7 @@ class Task:
         rows = rows_where(frames, settings.where)
         test = rows[(frames["split"].iloc[rows] == "test").to_numpy()]
         if len(test) < 2:
-            raise InputError(
+            raise NoFramesError(
                 f"split 'test' is empty: {len(test)} frames, and diagnostics need two or more"
             )
         self.test = _some(frames, test)

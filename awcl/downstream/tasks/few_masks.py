@@ -24,7 +24,7 @@ from awcl.downstream.segmenting import QUICK, Trainer
 from awcl.downstream.tasks import Suite, TaskSettings
 from awcl.downstream.tasks.segmentation import about_masks, head_planes
 from awcl.encoder import Encoder
-from awcl.errors import InputError
+from awcl.errors import NoFramesError
 from awcl.taxonomy import Taxonomy
 
 SCORES = ("dice", "hc_error_mm")
@@ -62,7 +62,7 @@ class Task:
         listed = self._patients(self._list(self.pool, 1, 0))
         self.unlisted = self._patients(self.train) - listed
         if not listed:
-            raise InputError(
+            raise NoFramesError(
                 f"task few_masks: of {self.unlisted} patients of train with masks none has an "
                 "anatomy label, by which its lists of patients are drawn; use task segmentation"
             )
