@@ -4,6 +4,7 @@ Every field is a command-line flag by its dotted name (`--pretrain.temperature 0
 """
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -32,9 +33,8 @@ def _sorted_values(where: Any) -> Any:
     if not isinstance(where, dict):
         return where
     lists = {k: [v] if isinstance(v, str) else v for k, v in where.items()}
-    return {
-        k: sorted(set(v)) if isinstance(v, list | tuple) else v for k, v in sorted(lists.items())
-    }
+    texts = {k for k, v in lists.items() if isinstance(v, list | tuple) and _are_texts(v)}
+    return {k: sorted(set(v)) if k in texts else v for k, v in sorted(lists.items())}
 
 
 Where = Annotated[dict[str, list[str]], BeforeValidator(_sorted_values)]
@@ -44,8 +44,12 @@ Where = Annotated[dict[str, list[str]], BeforeValidator(_sorted_values)]
 def _names(given: Any) -> Any:
     """One form for equal lists of names: sorted, without doubles; text is split at its commas."""
     given = given.split(",") if isinstance(given, str) else given
-    sortable = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+    sortable = isinstance(given, list | tuple) and _are_texts(given)
     return sorted({name for name in given if name}) if sortable else given
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 Names = Annotated[list[str], BeforeValidator(_names)]

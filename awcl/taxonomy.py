@@ -54,7 +54,7 @@ class Taxonomy:
         for kind, names in kinds.items():
             if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
                 raise InputError(f"taxonomy {path}: coarse.{kind} must be a list of names")
-        no_anatomy = data.get("no_anatomy", {}).get("names", [])
+        no_anatomy = _no_anatomy(data.get("no_anatomy", {"names": []}), path)
         taxonomy = cls(
             name=str(data.get("name", path.stem)),
             kinds={kind: tuple(names) for kind, names in kinds.items()},
@@ -133,3 +133,10 @@ class Taxonomy:
         """12 hex digits over the names and their kinds; part of a trial's key."""
         kinds = {kind: sorted(names) for kind, names in self.kinds.items()}
         return hashing.of_json([kinds, sorted(self.no_anatomy)])
+
+
+def _no_anatomy(section: object, path: Path) -> list[str]:
+    names = section.get("names") if isinstance(section, dict) and len(section) == 1 else None
+    if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
+        raise InputError(f"taxonomy {path}: [no_anatomy] must hold 'names', a list, and only that")
+    return names

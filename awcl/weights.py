@@ -4,6 +4,7 @@ Files that others wrote are read without executing code. Nothing here asks the n
 """
 
 import pickle
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from awcl.encoder import Encoder, check_backbone, fit, has_fixed_size, read_safe
 from awcl.errors import InputError, NotAtHandError
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+DAMAGED = (
+    RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError,
+    AssertionError, struct.error,
+)  # fmt: skip
+"""What torch.load raises of a file that is cut off or changed, beside UnpicklingError."""
 WRAPPERS = (
     "state_dict",
     "model",
@@ -41,6 +47,8 @@ def find_encoder(
     if what == "imagenet":
         return foreign(Path(imagenet) if imagenet else cached(backbone), backbone, size), "imagenet"
     path = Path(what)
+    if not what:
+        raise InputError("an encoder without a name; give a checkpoint, run or weights file")
     if path.is_file():
         in_checkpoint = path.name == records.ENCODER
         name = _checkpoint_word(path.resolve().parent) if in_checkpoint else path.stem
@@ -145,12 +153,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a whole weights file ({reason})") from error
     for wrapper in WRAPPERS:
         if isinstance(stored, dict) and isinstance(stored.get(wrapper), dict):
             stored = stored[wrapper]
-    if not isinstance(stored, dict) or not all(isinstance(t, Tensor) for t in stored.values()):
+    if not isinstance(stored, dict) or not all(
+        isinstance(name, str) and isinstance(t, Tensor) for name, t in stored.items()
+    ):
         raise InputError(f"{path}: holds no state_dict (names and tensors)")
     return {name.removeprefix("module."): tensor for name, tensor in stored.items()}

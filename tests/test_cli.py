@@ -21,7 +21,7 @@ from awcl import commands, records
 from awcl import study as study_package
 from awcl.__main__ import main
 from awcl.commands import studies
-from awcl.commands.shared import configured
+from awcl.commands.shared import configured, new_file
 from awcl.config import TrialConfig
 from awcl.data import videos
 from awcl.data.pack import FramePack
@@ -29,6 +29,7 @@ from awcl.data.table import FrameTable
 from awcl.downstream.evaluation import write_evaluation
 from awcl.downstream.features import weights_digest
 from awcl.encoder import Encoder, features
+from awcl.errors import InputError
 from awcl.records import StudyFolder, newest_checkpoint
 from awcl.study import plan, recipes
 from awcl.study.space import Study, expand
@@ -859,3 +860,12 @@ def test_a_relative_database_is_the_one_in_this_folder(tmp_path, monkeypatch):
     assert studies._tracking(options) == f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}"
     options = argparse.Namespace(tracking="http://127.0.0.1:5000", storage="results")
     assert studies._tracking(options) == "http://127.0.0.1:5000"
+
+
+def test_a_file_that_could_not_be_made_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "x.json", tmp_path / "file" / "deeper" / "x.json"):
+        with pytest.raises(InputError, match=f"nothing may be written in {tmp_path / 'file'}"):
+            new_file(str(out), ".json")
+    assert new_file(str(tmp_path / "new" / "x.json"), ".json") == tmp_path / "new" / "x.json"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

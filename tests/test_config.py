@@ -36,6 +36,11 @@ def changed(**values) -> TrialConfig:
         ({"method": {"queue": [1]}}, "here: method: queue [1]: a number, text, true or false is"),
         ({"anatomy": {"granularity": "finest"}}, "granularity 'finest': Input should be 'coarse'"),
         ({"data": {"size": 8}}, "here: data.size 8: Input should be greater than or equal to 16"),
+        (
+            {"data": {"pretrain_where": {"machine": ["A", 1]}}},
+            "here: data.pretrain_where.machine.1 1: Input should be a valid string",
+        ),
+        ({"data": {"pretrain_where": {"machine": [["A"]]}}}, "here: data.pretrain_where.machine.0"),
         ({"seed": -1}, "here: seed -1: Input should be greater than or equal to 0"),
         ({"seed": True}, "here: seed True: a seed is a whole number"),
     ],

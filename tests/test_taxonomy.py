@@ -51,6 +51,10 @@ def test_every_name_has_a_level_or_is_no_anatomy():
         ("[course]\nheart = []", "unknown section 'course'"),
         ("[coarse]\nheart = 'LVOT'", "coarse.heart must be a list of names"),
         ("[coarse]\na = ['x']\nb = ['x']", "'x' is under both 'a' and 'b'"),
+        ("no_anatomy = 5\n[coarse]\na = ['x']", r"\[no_anatomy\] must hold 'names', a list"),
+        ("[coarse]\na = ['x']\n[no_anatomy]\nnames = 'BG'", r"\[no_anatomy\] must hold"),
+        ("[coarse]\na = ['x']\n[no_anatomy]\nnames = [1]", r"\[no_anatomy\] must hold"),
+        ("[coarse]\na = ['x']\n[no_anatomy]\nname = ['BG']", r"\[no_anatomy\] must hold"),
         ("[coarse]\na = ['b']\nb = ['c']", "'b' is a kind and a name of 'a'"),
         (
             "[coarse]\na = ['x']\n[no_anatomy]\nnames = ['x']",

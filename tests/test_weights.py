@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from awcl import records, weights
 from awcl.encoder import Encoder
 from awcl.errors import InputError
-from awcl.weights import find_encoder
+from awcl.weights import find_encoder, read_weights
 
 SIZE = 32
 
@@ -158,6 +159,29 @@ def test_pickled_code_is_refused_and_does_not_run(tmp_path, capsys, writer, suff
     assert "ran" not in capsys.readouterr().out
 
 
+def test_any_change_of_a_file_is_refused_or_read_but_never_a_trace_back(tmp_path):
+    rng, file = np.random.default_rng(0), tmp_path / "w.pth"
+    torch.save({"fc.weight": torch.ones(2)}, file, _use_new_zipfile_serialization=False)
+    whole = bytearray(file.read_bytes())
+    for content in [b"\x80", b"\x80\x02.", *(_changed(whole, rng) for _ in range(300))]:
+        file.write_bytes(content)
+        with suppress(InputError):
+            read_weights(file)
+
+
+def _changed(whole: bytearray, rng: np.random.Generator) -> bytes:
+    content = bytearray(whole)
+    for _ in range(3):
+        content[rng.integers(len(content))] = rng.integers(256)
+    return bytes(content)
+
+
+def test_nothing_is_no_encoder(tmp_path, monkeypatch):
+    """As `awcl export "$RUN"` has it where RUN is not set: not the folder that one is in."""
+    with pytest.raises(InputError, match="an encoder without a name"):
+        find_encoder("", "test_resnet", SIZE)
+
+
 def test_files_that_are_cut_off_or_no_weights_are_refused(tmp_path):
     _, tensors = foreign("test_resnet")
     for how in ("safetensors", "torch", "torch, of long ago"):
@@ -168,7 +192,7 @@ def test_files_that_are_cut_off_or_no_weights_are_refused(tmp_path):
             with pytest.raises(InputError, match=r"w\.(pth|safetensors): ") as error:
                 find_encoder(str(file), "test_resnet", SIZE)
             assert "\n" not in str(error.value)
-    for content in ([1, 2], {"epoch": 3}, torch.zeros(3)):
+    for content in ([1, 2], {"epoch": 3}, {1: torch.zeros(3)}, torch.zeros(3)):
         torch.save(content, tmp_path / "w.pth")
         with pytest.raises(InputError, match=r"w\.pth: holds no state_dict"):
             find_encoder(str(tmp_path / "w.pth"), "test_resnet", SIZE)

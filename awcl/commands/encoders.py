@@ -59,6 +59,7 @@ def embed(options: argparse.Namespace) -> int:
     from awcl.data.packing import find_or_build
     from awcl.data.table import rows_where
     from awcl.downstream.features import write_features
+    from awcl.errors import InputError
     from awcl.taxonomy import Taxonomy
 
     out = new_file(options.out, ".parquet")
@@ -67,6 +68,8 @@ def embed(options: argparse.Namespace) -> int:
     packed = find_or_build(frame_table(options, taxonomy), encoder.size, packs_folder(options))
     tell_failed(packed)
     rows = rows_where(packed.frames, where(options.where))
+    if not len(rows):
+        raise InputError("--where: no frame is left")
     write_features(out, encoder, packed, rows)
     print(f"{len(rows)} frames, {encoder.width} features of {word} -> {out}")
     return 0

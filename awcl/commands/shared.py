@@ -94,10 +94,14 @@ def check_writable(out: Path) -> None:
 
 
 def new_file(out: str, *suffixes: str) -> Path:
-    """The path of a file to write. Raises InputError for another suffix, and where it exists."""
+    """The path of a file to write. Raises InputError for another suffix, where it exists, and where
+    it could not be made: before the work, and not after it."""
     path = Path(out)
     if path.suffix not in suffixes:
         raise InputError(f"--out {out}: give a name that ends in {' or '.join(suffixes)}")
     if path.exists():
         raise InputError(f"--out {out}: is there already, and is not overwritten; give another")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: nothing may be written in {there}; give another")
     return path

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import warnings
 from collections.abc import Mapping
@@ -47,6 +48,7 @@ COLUMNS = {
 REQUIRED = ("frame_id", "path", "source", "patient", "split")
 PATHS = ("path", "mask")
 IDENTIFIERS = ("patient", "scan", "frame_id")
+KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class FrameTable:
         """A table from rows that hold at least REQUIRED; `where` names them in messages.
 
         check_splits=False admits a patient in two splits, which only the audit may.
-        Raises InputError with the row, the column and the reason.
+        Raises InputError with the row (by the index of `rows`), the column and the reason.
         """
         for column in REQUIRED:
             if column not in rows:
@@ -77,7 +79,7 @@ class FrameTable:
         _check(frames, taxonomy, where)
         if check_splits:
             check_patients(frames, where)
-        return cls(frames)
+        return cls(frames.reset_index(drop=True))
 
     @classmethod
     def read(
@@ -93,6 +95,8 @@ class FrameTable:
             raise InputError(f"{path}: not a Parquet file; make one with `awcl frames`") from error
         for column in PATHS:
             if column in rows:
+                no_text = [not (pd.isna(p) or isinstance(p, str)) for p in rows[column].tolist()]
+                _refuse(pd.Series(no_text, dtype=bool), str(path), column, "not text")
                 rows[column] = [_absolute(p, path.parent) for p in rows[column]]
         return cls.build(rows, taxonomy, str(path), check_splits=check_splits)
 
@@ -125,22 +129,24 @@ def _typed(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """The columns of COLUMNS with their types; missing ones are null."""
     typed = {}
     for column, kind in COLUMNS.items():
-        values = rows[column] if column in rows else pd.Series([None] * len(rows))
+        values = rows[column] if column in rows else pd.Series([None] * len(rows), rows.index)
         if kind == REAL:
             numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
-            _refuse(~values.isna().to_numpy() & np.isnan(numbers), where, column, "not a number")
+            _refuse(values.notna() & np.isnan(numbers), where, column, "not a number")
             typed[column] = numbers
         elif kind == INTEGER:
             values = values.where(values.notna(), 0)
             numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
-            bad = ~(numbers >= 0) | (numbers != np.floor(numbers))
-            _refuse(bad, where, column, "not a frame number (0, 1, 2, ...)")
+            bad = ~((numbers >= 0) & (numbers < 2**53)) | (numbers != np.floor(numbers))
+            _refuse(pd.Series(bad, rows.index), where, column, "not a frame number (0, 1, 2, ...)")
             typed[column] = numbers.astype(np.int64)
         else:
             blank = values.isna() | (values.astype(str) == "")
             text = np.where(blank, None, values.astype(str).to_numpy(object))
-            typed[column] = pd.Series(text, dtype=object)  # str dtype would turn None into nan
-    return pd.DataFrame(typed)
+            typed[column] = pd.Series(
+                text, rows.index, dtype=object
+            )  # str dtype would turn None into nan
+    return pd.DataFrame(typed, rows.index)
 
 
 def _check(frames: pd.DataFrame, taxonomy: Taxonomy, where: str) -> None:
@@ -162,12 +168,18 @@ def _check(frames: pd.DataFrame, taxonomy: Taxonomy, where: str) -> None:
         "mask_classes",
         "a frame with a mask needs the names of its values",
     )
-    _refuse(frames["pixel_mm"] <= 0, where, "pixel_mm", "must be above 0")
+    spacing = frames["pixel_mm"]
+    _refuse((spacing <= 0) | np.isinf(spacing), where, "pixel_mm", "must be above 0, and finite")
     no_video = [
         number > 0 and not is_video(path)
         for number, path in zip(frames["index"], frames["path"], strict=True)
     ]
-    _refuse(no_video, where, "index", f"only a video ({', '.join(SUFFIXES)}) has frames above 0")
+    _refuse(
+        pd.Series(no_video, frames.index),
+        where,
+        "index",
+        f"only a video ({', '.join(SUFFIXES)}) has frames above 0",
+    )
     for name in frames["anatomy"].dropna().unique():
         try:
             taxonomy.check(name)
@@ -186,10 +198,10 @@ def check_patients(frames: pd.DataFrame, where: str) -> None:
         _refuse(crossing, where, "patient", reason)
 
 
-def _refuse(bad: pd.Series | np.ndarray, where: str, column: str, reason: str) -> None:
-    rows = np.flatnonzero(np.asarray(bad, bool))
-    if rows.size:
-        more = f" (and {rows.size - 1} more rows)" if rows.size > 1 else ""
+def _refuse(bad: pd.Series, where: str, column: str, reason: str) -> None:
+    rows = bad.index[bad.astype(bool)]
+    if len(rows):
+        more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
         raise InputError(f"{where}: row {rows[0]}{more}, column {column!r}: {reason}")
 
 
@@ -258,15 +270,15 @@ def _relative(path: str | None, folder: Path) -> str | None:
 
 def _private_key(key_file: Path) -> bytes:
     if not key_file.exists():
-        key_file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(key_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-    try:
-        return bytes.fromhex(key_file.read_text().strip())
-    except ValueError as error:
-        raise InputError(
-            f"{key_file}: not a key (64 hex digits); move it away to make one"
-        ) from error
+        with whole_file(key_file) as part:
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+            with os.fdopen(os.open(part, flags, 0o600), "w") as file:
+                file.write(secrets.token_hex(KEY_BYTES) + "\n")
+    text = key_file.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch(f"[0-9a-fA-F]{{{2 * KEY_BYTES}}}", text):
+        digits = f"{2 * KEY_BYTES} hex digits"
+        raise InputError(f"{key_file}: not a key ({digits}); move it away to make one")
+    return bytes.fromhex(text)
 
 
 def _keyed_hash(key: bytes, column: str, value: str | None) -> str | None:

@@ -51,7 +51,7 @@ def _told(file: str) -> Iterator[None]:
         raise InputError(f"study {file}: {first_error(error)}") from error
     except InputError as error:
         raise InputError(f"study {file}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [at.lineno for at in frames if Path(at.filename) == Path(file).absolute()]
         where = f"{file}, line {lines[-1]}" if lines else file

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from awcl import warm
@@ -142,6 +143,8 @@ class Study(Config):
     def _values(cls, axes: dict[str, Any]) -> Axes:
         found: Axes = {}
         for name, axis in axes.items():
+            if isinstance(axis, list):
+                axis = [value.item() if isinstance(value, np.generic) else value for value in axis]
             found[name] = parse(Range, axis, f"axis {name}") if isinstance(axis, dict) else axis
             if not isinstance(found[name], list | Range):
                 raise ValueError(f"axis {name} is {axis!r}; give a list of values, or a range")

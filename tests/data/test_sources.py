@@ -261,6 +261,13 @@ mask_kind = "filled"
 mask_classes = "heart"
 site = "Leeds"
 """
+TWO_COLUMNS = """
+table = "export/frames.csv"
+root = "images"
+[columns]
+path = "file"
+patient = "pid"
+"""
 OWN_ROWS = (
     "file;pid;exam;view;mm;mask;half",
     "one/a.png;11;e1;4-chamber;0.1;a_mask.png;train",
@@ -327,7 +334,7 @@ def test_frames_of_a_video_are_told_apart_by_index(tmp_path):
     assert list(frames["index"]) == [0, 25]
     with pytest.raises(InputError, match="row 3, column 'n', value 'x': not a frame number"):
         sources.read("table", own(tmp_path, mapping, (*rows[:2], "c.avi,1,x")), TAXONOMY)
-    with pytest.raises(InputError, match=r"row 1, column 'index': only a video .* has frames"):
+    with pytest.raises(InputError, match=r"row 3, column 'index': only a video .* has frames"):
         rows = (*rows[:2], "c.png,1,25")
         sources.frames({"table": own(tmp_path, mapping, rows)}, TAXONOMY)
 
@@ -347,6 +354,7 @@ def test_absent_masks_and_shared_scan_ids_are_reported(tmp_path):
         ('table = "export/frames.csv"', "", "'table' is missing; it names the CSV"),
         ("frames.csv", "none.csv", r"none\.csv: no such file; 'table' in the mapping names it"),
         ('"images"', '"pictures"', "pictures' is no folder"),
+        ('"images"', "5", "'root' must be text in quotes"),
         ("[columns]", "[columns", "not a TOML file"),
         ('patient = "pid"', "", r"\[columns\] lacks 'patient'"),
         ('anatomy = "view"', 'anatmy = "view"', "'anatmy' is no column .* mean 'anatomy'"),
@@ -371,6 +379,10 @@ def test_a_mapping_that_is_wrong_is_refused(tmp_path, old, new, said):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ("c.png", '"c.png', r"frames\.csv: line 4: .*; a quote that opens a value must close it"),
+        ("c.png", '"c"x.png', r"frames\.csv: line 4: .*; a quote that opens a value must close it"),
+        ("c.png", ".", r"row 4, column 'file', value '\.': not the name of a file"),
+        (";0.2;", ";inf;", "row 4, column 'mm', value 'inf': a number above 0 is needed"),
         (";12;", "; ;", "row 4, column 'pid', value '': every frame needs one"),
         (";0.2;", ";wide;", "row 4, column 'mm', value 'wide': a number above 0 is needed"),
     ],
@@ -379,6 +391,32 @@ def test_a_value_that_is_wrong_is_refused_with_its_row(tmp_path, old, new, said)
     rows = (*OWN_ROWS[:3], OWN_ROWS[3].replace(old, new))
     with pytest.raises(InputError, match=said):
         sources.read("table", own(tmp_path, rows=rows), TAXONOMY)
+
+
+def test_a_quote_never_takes_rows_into_a_value(tmp_path):
+    rows = ["file,pid,note", 'one/a.png,1,"x', "one/b.png,2,", 'c.png,3,y"']
+    with pytest.raises(InputError, match="a quote that opens a value must close it"):
+        sources.read("table", own(tmp_path, TWO_COLUMNS, tuple(rows)), TAXONOMY)
+    quoted = (rows[0], 'one/a.png,1,"x, ""y""\nz"', *rows[2:3], 'c.png,3,"y"')
+    found = sources.read("table", own(tmp_path, TWO_COLUMNS, quoted), TAXONOMY).rows
+    assert list(found["patient"]) == ["clinic/1", "clinic/2", "clinic/3"]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    rows = ("file,pid,pid", "one/a.png,1,2")
+    with pytest.raises(InputError, match=r"frames\.csv: column 'pid' is there 2 times"):
+        sources.read("table", own(tmp_path, TWO_COLUMNS, rows), TAXONOMY)
+
+
+def test_a_parquet_table_of_lists_or_of_no_rows_is_refused(tmp_path):
+    mapping = own(tmp_path, TWO_COLUMNS.replace("frames.csv", "frames.parquet"))
+    file = tmp_path / "export" / "frames.parquet"
+    pd.DataFrame({"file": ["one/a.png"], "pid": [[1, 2]]}).to_parquet(file)
+    with pytest.raises(InputError, match=r"row 2, column 'pid', .*: one value is needed"):
+        sources.read("table", mapping, TAXONOMY)
+    pd.DataFrame({"file": [], "pid": []}).to_parquet(file)
+    with pytest.raises(InputError, match=r"frames\.parquet: no rows"):
+        sources.read("table", mapping, TAXONOMY)
 
 
 def test_a_missing_mapping_and_a_broken_parquet_are_refused(tmp_path):

@@ -49,12 +49,32 @@ def table(**columns) -> FrameTable:
         ({"pixel_mm": [0.1, 0.2, 0]}, "row 2, column 'pixel_mm': must be above 0"),
         ({"pixel_mm": [0.1, "wide", 0.2]}, "row 1, column 'pixel_mm': not a number"),
         ({"index": [0, -1, 2]}, "row 1, column 'index': not a frame number"),
+        (
+            {"pixel_mm": [0.1, float("inf"), 0.2]},
+            "row 1, column 'pixel_mm': must be above 0, a",
+        ),
+        ({"index": [0, 2**70, 2]}, "row 1, column 'index': not a frame number"),
+        ({"index": [0, float("inf"), 2]}, "row 1, column 'index': not a frame number"),
         ({"index": [0, "x", 2]}, "row 1, column 'index': not a frame number"),
     ],
 )
 def test_what_is_wrong_is_refused_with_row_and_column(columns, said):
     with pytest.raises(InputError, match=f"frames.parquet: .*{said}"):
         table(**columns)
+
+
+def test_a_row_is_told_as_the_table_that_it_came_from_counts(tmp_path):
+    counted = rows(frame_id=["a", "b", "a"]).set_axis([2, 3, 7])
+    with pytest.raises(InputError, match="row 7, column 'frame_id': given to an earlier frame"):
+        FrameTable.build(counted, TAXONOMY, "own.csv")
+    kept = FrameTable.build(counted.assign(frame_id=["a", "b", "c"]), TAXONOMY, "own.csv").frames
+    assert list(kept.index) == [0, 1, 2]
+
+
+def test_paths_that_are_no_text_are_refused(tmp_path):
+    rows(path=[b"a", b"b", b"c"]).to_parquet(tmp_path / "frames.parquet")
+    with pytest.raises(InputError, match=r"row 0 .*column 'path': not text"):
+        FrameTable.read(tmp_path / "frames.parquet", TAXONOMY)
 
 
 def test_no_frames_are_refused():
@@ -122,8 +142,10 @@ def test_the_same_key_gives_the_same_names_and_another_key_others(tmp_path):
     assert not set(first["frame_id"]) & set(other["frame_id"])
 
 
-def test_a_key_file_that_holds_no_key_is_refused(tmp_path):
-    (tmp_path / "key").write_text("secret")
+@pytest.mark.parametrize("text", ["secret", "", " \n", "ab" * 31, "ab" * 33, "é" * 64])
+def test_a_key_file_that_holds_no_key_is_refused(tmp_path, text):
+    """An empty one above all: without a key anybody can make the names."""
+    (tmp_path / "key").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match="not a key"):
         table().private(tmp_path / "key")
 

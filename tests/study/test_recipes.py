@@ -77,6 +77,7 @@ def test_a_recipe_with_a_mistake_is_told_in_one_line(tmp_path, name, axes, said)
         ("def study():\n    return {}['a']\n", "mine.py, line 2: KeyError: 'a'"),
         ("raise ValueError('one\\ntwo')\n", "mine.py, line 1: ValueError: one two"),
         ("import no_such_module\n", "mine.py, line 1: ModuleNotFoundError: No module named"),
+        ("raise SystemExit('a word')\n", "mine.py, line 1: SystemExit: a word"),
         ("def study(:\n", "mine.py: SyntaxError: invalid syntax (mine.py, line 1)"),
         ("def study(name):\n    return name\n", "mine.py: TypeError: study() missing 1 required"),
         ("def study():\n    return 3\n", "mine.py returns int, no Study"),

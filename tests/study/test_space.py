@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -430,3 +431,10 @@ def test_a_definition_read_back_from_json_is_no_difference():
 def test_two_tasks_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two tasks are called 'planes'; give each a `name`"):
         study(tasks=["planes", {"task": "planes", "level": "coarse"}])
+
+
+def test_numbers_of_numpy_are_values_of_an_axis_as_pythons_are():
+    axes = {"pretrain.batch": list(np.array([16, 32])), "anatomy.ratio": [np.float32(0.5)]}
+    plain = {"pretrain.batch": [16, 32], "anatomy.ratio": [0.5]}
+    made = Study(name="a", axes=axes, tasks=["planes"])
+    assert made.model_dump_json() == Study(name="a", axes=plain, tasks=["planes"]).model_dump_json()

@@ -5,6 +5,8 @@ so a message names the row that its reader sees.
 """
 
 import csv
+import io
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -47,13 +49,14 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
         raise InputError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error.reason})") from error
-    lines = text.splitlines()
-    first = lines[0] if lines else ""
+    first = text.partition("\n")[0]
     delimiter = ";" if first.count(";") > first.count(",") else ","
-    cells = [[cell.strip() for cell in line] for line in csv.reader(lines, delimiter=delimiter)]
+    cells = _cells(text, delimiter, path)
     header = cells[0] if cells else []
     for column in columns:
         require_column(header, column, path)
+        if header.count(column) > 1:
+            raise InputError(f"{path}: column {column!r} is there {header.count(column)} times")
     body = {row: line for row, line in enumerate(cells[1:], start=2) if any(line)}
     for row, line in body.items():
         if len(line) != len(header):
@@ -63,6 +66,23 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     if not body:
         raise InputError(f"{path}: no rows below the header")
     return pd.DataFrame(list(body.values()), index=list(body), columns=header, dtype=object)
+
+
+def _cells(text: str, delimiter: str, path: Path) -> list[list[str]]:
+    """Rows of values. Refuses what would take rows into one value: a quote that is not closed, and
+    two stray ones, by a line between them that has a row's number of delimiters."""
+    rows, reader = [], csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        for line in reader:
+            rows.append([cell.strip() for cell in line])
+            inner = [text for cell in line for text in cell.splitlines()[1:]]
+            if any(text.count(delimiter) == len(rows[0]) - 1 > 0 for text in inner):
+                raise csv.Error("a value goes over several lines, one of which looks like a row")
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.line_num}: {error}; a quote that opens a value must close it"
+        ) from error
+    return rows
 
 
 def require_column(header: Iterable[str], column: str, path: Path) -> None:
@@ -86,7 +106,7 @@ def translate(table: pd.DataFrame, column: str, known: Mapping[str, str], path: 
 def numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     """A column as float64; raises InputError with the row of a value that is none above 0."""
     values = pd.to_numeric(table[column], errors="coerce").astype(float)
-    for row in values.index[~(values > 0)]:
+    for row in values.index[~((values > 0) & (values < math.inf))]:
         raise refusal(path, row, column, table[column][row], "a number above 0 is needed")
     return values
 

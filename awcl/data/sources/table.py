@@ -65,6 +65,9 @@ def read(root: Path, taxonomy: Taxonomy) -> SourceRows:
         rows[column] = str(value)
     for column in NEEDED:
         _refuse_empty(rows, column, mapping["columns"].get(column, column), path)
+    for row in rows.index[rows["path"].map(lambda name: not Path(name).name)]:
+        column, value = mapping["columns"]["path"], rows["path"][row]
+        raise _reading.refusal(path, row, column, value, "not the name of a file")
     rows = rows.assign(**_numbers(own, mapping))
     if "anatomy" in rows:
         rows["anatomy"] = _anatomy(rows["anatomy"], mapping, taxonomy)
@@ -97,9 +100,7 @@ def _mapping(file: Path, taxonomy: Taxonomy) -> dict:
     if not isinstance(data.get("table"), str):
         raise InputError(f"{file}: 'table' is missing; it names the CSV or Parquet file")
     table = file.parent / data["table"]
-    folder = file.parent / data["root"] if "root" in data else table.parent
-    if not folder.is_dir():
-        raise InputError(f"{file}: root {str(folder)!r} is no folder")
+    folder = _root(data, table, file)
     sections = {key: _section(data, key, file) for key in ("columns", "anatomy", "constants")}
     _check_columns(sections, file)
     for label, name in sections["anatomy"].items():
@@ -109,6 +110,15 @@ def _mapping(file: Path, taxonomy: Taxonomy) -> dict:
         except InputError as error:
             raise InputError(f"{file}: [anatomy] {label!r}: {error}") from error
     return {"file": file, "table": table, "root": folder.absolute(), **sections}
+
+
+def _root(data: dict, table: Path, file: Path) -> Path:
+    if not isinstance(data.get("root", ""), str):
+        raise InputError(f"{file}: 'root' must be text in quotes, the folder of the images")
+    folder = file.parent / data["root"] if "root" in data else table.parent
+    if not folder.is_dir():
+        raise InputError(f"{file}: root {str(folder)!r} is no folder")
+    return folder
 
 
 def _section(data: dict, key: str, file: Path) -> dict[str, str]:
@@ -151,8 +161,14 @@ def _own_table(path: Path, columns: list[str]) -> pd.DataFrame:
         raise InputError(f"{path}: not a Parquet file") from error
     for column in columns:
         _reading.require_column(map(str, table.columns), column, path)
+    if table.empty:
+        raise InputError(f"{path}: no rows")
     table.index = range(2, len(table) + 2)
-    return table[list(dict.fromkeys(columns))].apply(_as_text)
+    table = table[list(dict.fromkeys(columns))]
+    for name, values in table.items():
+        for row in values.index[values.map(pd.api.types.is_list_like)]:
+            raise _reading.refusal(path, row, str(name), values[row], "one value is needed")
+    return table.apply(_as_text)
 
 
 def _as_text(values: pd.Series) -> pd.Series:

@@ -37,7 +37,7 @@ class Settings(TaskSettings):
     """Frames that take part; of them those that have a mask."""
     shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(SHARES, min_length=1)
     """Of the training patients with labels."""
-    draws: int = Field(DRAWS, ge=1)
+    draws: int = Field(DRAWS, ge=1, le=1000)
     """Lists of patients below the share 1, of the seeds 0, 1, ...; paired with trials by seed."""
 
 
