@@ -1,6 +1,6 @@
 """How fast on one card, and how near to its limit: `python -m benchmarks.gpu`.
 
-    python -m benchmarks.gpu                     all of it, about half an hour: GPU.md and gpu.json
+    python -m benchmarks.gpu                     all of it, an hour perhaps: GPU.md and gpu.json
     python -m benchmarks.gpu --only loss         training, loss or views alone
     python -m benchmarks.gpu --smoke             tiny sizes, on a processor too; writes no results
 
@@ -61,7 +61,7 @@ def main() -> None:
                     print("  " + results.line(asdict(row), options.date), flush=True)
                     failed |= row.why.startswith(FAILED)
                     if options.out:
-                        add(Path(options.out), device, options, row)
+                        add(Path(options.out), device, options, f"{subject} {part}", row)
     if failed:
         sys.exit("benchmarks.gpu: some rows failed")
 
@@ -99,19 +99,22 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def add(folder: Path, device: torch.device, options: argparse.Namespace, row: Row) -> None:
+def add(
+    folder: Path, device: torch.device, options: argparse.Namespace, part: str, row: Row
+) -> None:
     """Puts a row in place of what this card gave for it before, and writes GPU.md.
 
-    What failed of it is gone then, too: its name begins as those of the rows that it should give.
+    What failed of it is gone then, too: all of its part, or what its name begins as.
     """
     about = results.machine() | {"card": card(device), "cuda": torch.version.cuda}
     store = folder / "gpu.json"
     stored = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {"cards": {}}
     there = stored["cards"].get(about["card"], {})
-    kept = {name: of for name, of in there.items() if not _is_failure_of(of, row)}
+    kept = {name: of for name, of in there.items() if not _is_failure_of(of, part, row)}
     kept[row.what] = {
         "machine": about,
         "date": options.date,
+        "part": part,
         "options": vars(options) | {"out": str(folder)},
         "row": asdict(row),
     }
@@ -120,9 +123,11 @@ def add(folder: Path, device: torch.device, options: argparse.Namespace, row: Ro
     (folder / "GPU.md").write_text(table(stored["cards"]), encoding="utf-8")
 
 
-def _is_failure_of(stored: dict[str, Any], row: Row) -> bool:
+def _is_failure_of(stored: dict[str, Any], part: str, row: Row) -> bool:
     before = stored["row"]
-    return before["why"].startswith(FAILED) and row.what.startswith(before["what"])
+    whole = stored["part"] == before["what"] == part
+    failed = before["why"].startswith(FAILED)
+    return failed and (whole or row.what.startswith(before["what"]))
 
 
 def table(cards: dict[str, dict[str, Any]]) -> str:

@@ -18,6 +18,7 @@ FIGURE = "quickstart.png"  # beside the table
 VERSIONS = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy",
             "scikit-learn", "ray", "mlflow", "lightly", "pytorch-metric-learning")  # fmt: skip
 MOST = 900  # seconds of all rows of `make bench`
+MAKE = {False: "make bench", True: "make bench-long"}
 BUSY = 0.1  # cores that other work may use before figures are called preliminary
 HEAD = """# Results
 
@@ -80,6 +81,11 @@ def table(stored: dict[str, Any]) -> str:
         mark = "*" if file["busy_cores"] > BUSY else ""
         preliminary |= bool(mark)
         lines += [line(row, file["date"] + mark) for row in file["rows"]]
+    lines += [
+        line(asdict(Row(name, why=f"not measured yet: {MAKE[FILES[name].long]}")), "")
+        for name in FILES
+        if name not in files
+    ]
     if preliminary:
         lines.append(
             "\n\\* Preliminary: other work kept the machine busy. The ratio may stand; the figures "

@@ -61,7 +61,8 @@ def pretrain(
 
     weights: the folder in which `awcl.warm.keep` put those of config.model.init.
     Returns the metrics of each epoch: loss, images_per_second (views through the network),
-    data_wait (share of the time), grad_norm, positives/*, on a card system/* (awcl.pretrain.card),
+    data_wait (share of the time that the host waits for a batch; a card, which it runs ahead of,
+    may have work left meanwhile), grad_norm, positives/*, on a card system/* (awcl.pretrain.card),
     and what the evaluators yield. An untrained trial (0 epochs) has one row, of epoch 0, with the
     evaluators' metrics alone.
     Raises InputError for what frames or machine do not allow, NotFiniteError for such a loss.
@@ -156,6 +157,7 @@ class Session:
         self.bfloat16 = machine.bfloat16(config.pretrain.precision, self.device)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = config.pretrain.precision != "float32"
+            torch.backends.cudnn.benchmark = True  # every step has the same shapes
         self.chunks = config.pretrain.chunks
 
         rows = pretrain_rows(pack, config)
@@ -304,7 +306,7 @@ class Session:
 
     def load(self, checkpoint: Path) -> None:
         """Goes on from a complete checkpoint of the same trial."""
-        # To the cpu: load_state_dict moves what belongs on the card, and Adam's step does not.
+        # To the cpu: load_state_dict moves each part to where it belongs.
         state = torch.load(checkpoint / records.STATE, map_location="cpu", weights_only=True)
         made_on = {"views": "cpu", **state["machine"]}  # the only ones that there were once
         for name, value in self._machine().items():

@@ -80,7 +80,10 @@ def card(device: torch.device) -> str:
 
 
 def peak(name: str) -> float | None:
-    """FLOP/s of dense bfloat16 of a card by its name; None where it is not in the list."""
+    """FLOP/s of dense bfloat16 of a card by its name; None where it is not in the list, and of a
+    slice of one (MIG), which has a share of it."""
+    if "MIG" in name:
+        return None
     for known, tera in PEAKS.items():
         if re.search(rf"\b{known}\b", name):
             return tera * 1e12

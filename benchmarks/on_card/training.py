@@ -1,5 +1,8 @@
 """The loop as `awcl pretrain` runs it, two views a frame, beside the bare step.
 
+Modes but eager are of this benchmark alone, which has its network compiled: `awcl pretrain` does
+not compile.
+
 The bare step is forward and backward of its network on random views that lie on the card. In
 bfloat16, channels_last; eager, compiled, and compiled with CUDA graphs. Views by loader processes,
 and by the card (--views device). Share of the peak: FLOPs of the bare step as torch counts them,
@@ -108,7 +111,7 @@ def trained(
         yield Row(
             f"{_name(one, mode)}, views by {who}", rate(found.median(views), images, "images"),
             bare, (mid, low, high), ">= 0.95", mid >= 0.95,
-            why=f"waits for data {sessions[views].history[-1]['data_wait']:.0%} of the time",
+            why="views and what the step does beside its network",
             details={"seconds": found.seconds, "flops": flops, "images": images},
         )  # fmt: skip
     theirs = TIMM.get(one.config.model.backbone)
@@ -125,8 +128,9 @@ def trained(
 
 def _name(of: Session, mode: str) -> str:
     precision = "bfloat16" if of.bfloat16 else "float32"
-    data = of.config.data
-    return f"training {of.config.model.backbone} at {data.size} px, {precision}, {mode}"
+    data, views = of.config.data, 2 * of.config.pretrain.batch
+    backbone = of.config.model.backbone
+    return f"training {backbone} at {data.size} px, {views} views, {precision}, {mode}"
 
 
 def in_mode(net: nn.Module, mode: str, device: torch.device) -> nn.Module:

@@ -50,15 +50,14 @@ def loop(paths: list[Path], folder: Path) -> None:
 
 
 def reading(run: Run, pack: FramePack) -> Row:
-    """Every frame of the pack once, in random order, copied out."""
+    """Every frame of the pack once, in random order, copied out to a place of its own."""
     order = np.random.default_rng(0).permutation(len(pack)).tolist()
-    one = np.empty_like(pack.image(0))
     inside = np.stack([pack.image(row) for row in range(len(pack))])
     copy = np.empty_like(inside)
 
     def random() -> None:
-        for row in order:
-            np.copyto(one, pack.image(row))
+        for place, row in enumerate(order):
+            np.copyto(copy[place], pack.image(row))
 
     found = run.race({"ours": random, "memory": lambda: np.copyto(copy, inside)})
     speeds = {name: inside.nbytes / found.median(name) / 1e9 for name in found.seconds}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from awcl.config import RunConfig, TrialConfig, with_values
@@ -144,8 +145,6 @@ def test_a_step_asks_the_device_for_nothing(tiny_pack, seen):
         "model.backbone": "test_resnet",
         "data.size": 32,
         "pretrain.batch": 8,
-        # Adam's own count of steps is on the host, where asking for it waits for nothing.
-        "pretrain.optimizer": "sgd",
         "pretrain.positives": "hierarchical",
     }
     config = with_values(TrialConfig(), values, "test")
@@ -154,8 +153,13 @@ def test_a_step_asks_the_device_for_nothing(tiny_pack, seen):
     tally = Tally(1, session.device)
     with seen:
         tally.add(session._step(batch, 0), 16, 0.0)
-    assert seen.calls["aten::convolution"] > 0
+    assert seen.calls["aten::convolution"] == _convolutions(session.net), "one forward"
+    assert seen.calls["aten::_fused_adamw_"] == len(session.optimizer.param_groups), "one pass"
     assert not {name: seen.calls[name] for name in WAITS if seen.calls[name]}
+
+
+def _convolutions(net: nn.Module) -> int:
+    return sum(isinstance(module, nn.Conv2d) for module in net.modules())
 
 
 def test_the_device_makes_views_without_an_answer_to_the_host(seen):

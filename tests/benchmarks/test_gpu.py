@@ -13,6 +13,7 @@ from refusing import refusing
 from torch import nn
 
 from benchmarks import gpu, material
+from benchmarks.harness import Row
 from benchmarks.on_card import card, loss, training
 
 CPU = torch.device("cpu")
@@ -74,6 +75,28 @@ def test_what_fails_is_told_and_the_rest_still_runs_and_stays(monkeypatch, tmp_p
     now = rows_of(tmp_path)
     assert list(now.values())[:2] == others
     assert len(now) == 4 and all(row["ours"] for row in now.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "what"), [("views paper", "views paper"), ("loss 4096", "loss 4096")]
+)
+def test_a_row_takes_the_place_of_its_parts_failure(tmp_path, part, what):
+    options = SimpleNamespace(date="2026-11-22")
+    gpu.add(tmp_path, CPU, options, part, Row(what, why=f"{card.FAILED}: Error: no"))
+    gpu.add(tmp_path, CPU, options, "another part", Row("another row", "1 s"))
+    assert list(rows_of(tmp_path)) == [what, "another row"]
+    gpu.add(tmp_path, CPU, options, part, Row("a row of another name", "1 s"))
+    assert list(rows_of(tmp_path)) == ["another row", "a row of another name"]
+
+
+def test_modes_are_torchs():
+    known = torch._inductor.list_mode_options()
+    assert all(mode is None or mode in known for mode in training.MODES.values())
+
+
+def test_a_slice_of_a_card_has_no_peak_of_its_own():
+    assert card.peak("NVIDIA H200, 141 GiB") == pytest.approx(989e12, rel=0.01)
+    assert card.peak("NVIDIA H200 MIG 1g.18gb, 16 GiB") is None
 
 
 def test_what_a_subject_cannot_begin_is_told(monkeypatch, tmp_path):
