@@ -151,8 +151,8 @@ class Lease:
         try:
             if not self.lost and not self._claim(self._ours):
                 self._lose("another process has taken the study over")
-        except OSError as error:
-            self._give_up(error.strerror)
+        except (OSError, InputError) as error:  # also credentials that are not to be had just now
+            self._give_up(getattr(error, "strerror", None) or str(error))
         return not self.lost
 
     def check(self) -> None:
@@ -164,7 +164,7 @@ class Lease:
     def release(self) -> None:
         """The next driver takes it at once. Nothing is written where it is another's by now."""
         if not self.lost:
-            with suppress(OSError):  # the store does not answer: it expires
+            with suppress(OSError, InputError):  # the store does not answer: it expires
                 self.file.replace(self._text(released=True), self._ours)
 
     def _claim(self, seen: Version | None) -> bool:

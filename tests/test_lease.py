@@ -106,14 +106,22 @@ def test_of_two_that_wait_one_takes_it_over(claim, clock):
         second.take()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(5, "no answer"), "no answer"),
+        (InputError("s3://bucket: no credentials"), "s3://bucket: no credentials"),
+    ],
+)
 def test_a_holder_whose_store_does_not_answer_stops_before_another_may_take_over(
-    claim, clock, monkeypatch
+    claim, clock, monkeypatch, error, said
 ):
+    """Also where it is credentials that are not to be had for a moment."""
     first = claim()
     assert first.take()
 
     def unreachable(*_):
-        raise OSError(5, "no answer")
+        raise error
 
     monkeypatch.setattr(ObjectPath, "replace", unreachable)
     clock.now += STOP
@@ -121,7 +129,8 @@ def test_a_holder_whose_store_does_not_answer_stops_before_another_may_take_over
     first.check()
     clock.now += 1
     assert not first.renew()
-    assert "not renewed for 70 s (no answer)" in first.said[0]
+    assert f"not renewed for 70 s ({said})" in first.said[0]
+    first.release()
     assert STOP + RENEW <= EXPIRE
 
 

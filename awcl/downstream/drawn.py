@@ -60,6 +60,16 @@ def score_names(table: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
             yield f"{name}/macro_f1", columns
 
 
+def paired(columns: list[str], seed: int) -> list[str]:
+    """Those of a score's columns that hold a trial of this seed against another arm's of it.
+
+    Of few labels an encoder that was pre-trained without any has every list, one with labels that
+    of its seed alone; so it is that list which both have.
+    """
+    own = [c for c in columns if c.startswith("few_label/") and c.split("/")[-2] == str(seed)]
+    return own or columns
+
+
 def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:
     """The score of one predictor: of numbers the mean over frames, of names the macro-F1 against
     `truth`; of several draws the mean. table: as `by_frame` gives it; frames in which a column is

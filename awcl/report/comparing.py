@@ -297,12 +297,16 @@ def _of_arm(
         frames = {_word_for(table) for table in tables.values()}
         if all(map(len, tables.values())):
             each = {
-                seed: drawn.draw(table, _judgement(arm, seed, task).scores[score.name])
+                seed: drawn.draw(table, drawn.paired(_scores(arm, seed, task)[score.name], seed))
                 for seed, table in tables.items()
             }
             word = frames.pop() if len(frames) == 1 else MIXED
             found.append((score, word, Estimate(arm, score, each)))
     return found
+
+
+def _scores(arm: Arm, seed: int, task: str) -> Mapping[str, list[str]]:
+    return _judgement(arm, seed, task).scores
 
 
 def _judgement(arm: Arm, seed: int, task: str) -> Judgement:

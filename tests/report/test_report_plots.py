@@ -175,6 +175,24 @@ def test_arms_are_compared_where_pre_training_and_probe_have_the_same_few_labels
     assert len(table.columns) == 3 and len(table.rows) == 2
 
 
+def test_of_few_labels_a_seed_is_paired_by_its_own_list(making):
+    """The second list is a poor one: that is no difference of arms, nor of its seeds."""
+    made = making(arms={"awcl": {}, "simclr": SELF}, axes={"anatomy.ratio": [0.05]}, seeds=[0, 1])
+    good, poor = predictions(0.9, 0), predictions(0.2, 0)
+    lists = {"few_label/0.05/0/ridge": good["ridge"], "few_label/0.05/1/ridge": poor["ridge"]}
+    frames = good.drop(columns="ridge")
+    for seed, name in enumerate(lists):
+        own = frames.assign(**{name: lists[name]})
+        made.add(table=own, seed=seed, anatomy__ratio=0.05)
+        made.add(table=frames.assign(**lists), seed=seed, pretrain__positives="self")
+    for trial in made.folder.trials():
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
+    ((_, of),) = find(read(made.folder)).differences.items()
+    for difference in of.to_simclr:
+        assert difference.each == {0: 0, 1: 0}
+
+
 def few_label(shares, right):
     made = predictions(right, 0)
     for share in shares:
