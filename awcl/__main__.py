@@ -143,6 +143,10 @@ def _data_parsers(actions: Any) -> None:
     c.add_argument(
         "--smoke", action="store_true", help="the few frames of `awcl study run --smoke`"
     )
+    c.add_argument(
+        "--without-paths", metavar="FILE.parquet",
+        help="also write the table without names of files, for a machine that has the packs alone",
+    )  # fmt: skip
     _taxonomy_flag(c)
 
 

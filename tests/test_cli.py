@@ -869,3 +869,11 @@ def test_a_file_that_could_not_be_made_is_refused_before_the_work(tmp_path):
             new_file(str(out), ".json")
     assert new_file(str(tmp_path / "new" / "x.json"), ".json") == tmp_path / "new" / "x.json"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_table_without_paths_takes_the_place_of_no_table(awcl, frames, tmp_path):
+    before = Path(frames).read_bytes()
+    given = ("pack", frames, "--size", 32, "--packs", tmp_path / "packs", "--without-paths")
+    for name in (frames, tmp_path / "x.csv"):
+        assert "--without-paths" in awcl(*given, name)[2]
+    assert Path(frames).read_bytes() == before and not (tmp_path / "packs").exists()

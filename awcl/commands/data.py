@@ -72,6 +72,11 @@ def pack(options: argparse.Namespace) -> int:
     from awcl.data.packing import find_or_build
 
     table = frame_table(options)
+    copy = options.without_paths and Path(options.without_paths)
+    if copy and (copy.suffix != ".parquet" or copy.absolute() == Path(options.frames).absolute()):
+        raise InputError(f"--without-paths {copy}: give another name, that ends in .parquet")
+    if copy:
+        table.without_paths().write(copy)
     if options.smoke:
         from awcl.study import smoke
 

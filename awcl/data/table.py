@@ -121,6 +121,13 @@ class FrameTable:
             frames[column] = [_keyed_hash(key, column, value) for value in frames[column]]
         return FrameTable(frames)
 
+    def without_paths(self) -> "FrameTable":
+        """For a machine that has packs of it and no image: names of files, which may tell more than
+        keyed hashes do, become those of the frames. The same packs belong to it."""
+        suffixes = [Path(path).suffix for path in self.frames["path"]]
+        named = self.frames["frame_id"] + suffixes
+        return FrameTable(self.frames.assign(path=named, mask=None))
+
     def __len__(self) -> int:
         return len(self.frames)
 

@@ -46,8 +46,13 @@ def test_the_head_has_the_packs_of_the_study_and_of_its_smoke_run(at_home, monke
     for command in commands:
         assert run(*shlex.split(command)) == 0
     assert len(list(at_home.glob("packs/*/PACK.json"))) == len(commands) == 2
-    (at_home / "images").rename(at_home / "elsewhere")
-    plan = ["study", "run", "planes", "--frames", "clean.parquet", "--packs", "packs", "--dry-run"]
+    assert not any(
+        "p0_0.png" in str(path) for path in pd.read_parquet("packs/frames.parquet")["path"]
+    )
+    for name in ("images", "clean.parquet"):
+        (at_home / name).rename(at_home / f"not-{name}")
+    frames = "packs/frames.parquet"
+    plan = ["study", "run", "planes", "--frames", frames, "--packs", "packs", "--dry-run"]
     for flags in ([], ["--smoke"]):
         assert run(*plan, *flags) == 0, capsys.readouterr().err
 

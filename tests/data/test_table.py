@@ -112,6 +112,16 @@ def test_a_table_may_move_with_its_images(tmp_path):
     assert moved.frames["path"][0] == str(tmp_path / "two" / "images" / "a1.png")
 
 
+def test_a_table_without_paths_names_no_file_and_is_packed_alike(tmp_path):
+    before = table(mask=["m.png", None, None], mask_kind=["filled"] * 3, mask_classes=["head"] * 3)
+    before.without_paths().write(tmp_path / "sent.parquet")
+    after = FrameTable.read(tmp_path / "sent.parquet", TAXONOMY)
+    assert list(after.frames["path"]) == [str(tmp_path / f"s/{n}.png") for n in ("a1", "a2", "b1")]
+    assert after.frames["mask"].isna().all()
+    others = [name for name in COLUMNS if name not in ("path", "mask")]
+    pd.testing.assert_frame_equal(before.frames[others], after.frames[others])
+
+
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     file = tmp_path / "frames.parquet"
     with pytest.raises(InputError, match=r"frames\.parquet: no such file"):
