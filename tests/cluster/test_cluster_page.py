@@ -46,9 +46,8 @@ def test_the_head_has_the_packs_of_the_study_and_of_its_smoke_run(at_home, monke
     for command in commands:
         assert run(*shlex.split(command)) == 0
     assert len(list(at_home.glob("packs/*/PACK.json"))) == len(commands) == 2
-    assert not any(
-        "p0_0.png" in str(path) for path in pd.read_parquet("packs/frames.parquet")["path"]
-    )
+    sent = pd.read_parquet("packs/frames.parquet")
+    assert list(sent["path"]) == list(sent["frame_id"] + ".png")
     for name in ("images", "clean.parquet"):
         (at_home / name).rename(at_home / f"not-{name}")
     frames = "packs/frames.parquet"
