@@ -101,6 +101,11 @@ def cautions(
             "Which arm is best is seen on the same test patients that judge it, so the lead of the "
             "best is a little too large on average."
         )
+    if stored.definition.get("confirmed"):
+        yield (
+            f"The confirmed were chosen by their proxy on seed {stored.definition['seeds'][0]}, "
+            "which is among the seeds that are compared: its luck is in their means."
+        )
     if {"source"} <= set(stored.frames.columns if stored.frames is not None else ()):
         sources = set(stored.frames["source"])
         if sources == {"phantom"}:

@@ -132,3 +132,14 @@ def test_where_simclr_wins_no_difference_is_told_twice(making):
 def test_of_untrained_arms_no_epochs_are_told(paper):
     state = " ".join(contents(find(read(paper.folder))).state)
     assert "Every arm was trained for 3 epochs; not trained: random." in state
+
+
+def test_a_search_says_that_a_seed_which_chose_is_among_those_compared(making):
+    made = making(
+        seeds=[3, 1], confirm=1, confirmed=[{"anatomy.ratio": 1}], axes={"anatomy.ratio": [0, 1]}
+    )
+    for seed in (3, 1):
+        made.add(table=predictions(0.8, seed), seed=seed, anatomy__ratio=1)
+    assert "chosen by their proxy on seed 3, which is among the seeds that are compared" in told(
+        made
+    )
