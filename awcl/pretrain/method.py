@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,12 @@ class Method(ABC):
     class Settings(Config):
         """Hyper-parameters of this method alone; a field `queue` is the flag `--method.queue`."""
 
+    kind: ClassVar[Literal["pairs", "labelled pairs", "supervised"]] = "pairs"
+    """What a report takes it for: pairs contrasts pairs of any frames, by labels where
+    pretrain.positives says so; labelled pairs those of labelled frames alone; supervised learns
+    classes."""
+    own_pairs: ClassVar[str] = ""
+    """Whom it pairs, in words, where it reads neither pretrain.positives nor data.sampler."""
     labels_used = 0
 
     def __init__(self, config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy):

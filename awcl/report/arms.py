@@ -7,13 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from awcl.config import TrialConfig, flat, parse, shown, with_values
+from awcl.pretrain import methods
 from awcl.records import EQUALLY
 from awcl.report.reading import Stored, Trial
 
 SIMCLR = "simclr"  # what an arm is called where a study names its arms
 NO_TRIAL = "not run: no trial of it is stored"
-GROUPED = ("groups", "moco")  # methods that may pair by anatomy
-CONTRASTIVE_METHODS = (*GROUPED, "uscl")
 
 ANATOMY, CONTRASTIVE, IMAGENET, SUPERVISED = "anatomy", "contrastive", "imagenet", "supervised"
 RIVALS = (CONTRASTIVE, IMAGENET, SUPERVISED)
@@ -60,11 +59,10 @@ class Arm:
         if pretrain.epochs == 0:
             return IMAGENET if self.config.model.init.startswith("imagenet") else ""
         by_labels = pretrain.positives in ("anatomy", "hierarchical") and not self._without_labels
-        if pretrain.method in GROUPED and by_labels:
-            return ANATOMY
-        if pretrain.method in CONTRASTIVE_METHODS:
-            return CONTRASTIVE
-        return SUPERVISED if pretrain.method == "supervised" else ""
+        method = methods.find(pretrain.method)
+        if method.kind == "pairs":
+            return ANATOMY if by_labels and not method.own_pairs else CONTRASTIVE
+        return SUPERVISED if method.kind == "supervised" else ""
 
     @property
     def _without_labels(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from awcl.pretrain import methods
 from awcl.report.arms import ANATOMY, SUPERVISED, Arm
 from awcl.report.tables import Cell, Rows, Table
 
@@ -9,12 +10,6 @@ HEAD = (
     "arm", "method", "positives", "granularity", "ratio", "sampler", "temperature", "starts from",
     "labels used", "epochs",
 )  # fmt: skip
-OWN_PAIRS = {
-    "supcon": "anatomy, of labelled frames only",
-    "uscl": "mixed frames of a scan",
-    "supervised": "-",
-}
-"""Methods that read neither `pretrain.positives` nor `data.sampler`, and whom they pair."""
 MOST_NAMES = 4  # arms that a sentence names
 
 
@@ -77,15 +72,15 @@ def _settings(arm: Arm) -> list[str | float]:
     config, pretrain = arm.config, arm.config.pretrain
     if pretrain.epochs == 0:
         return ["untrained", "-", "-", "-", "-", "-", config.model.init]
-    reads_labels = arm.kind in (ANATOMY, SUPERVISED) or pretrain.method == "supcon"
+    method = methods.find(pretrain.method)
+    reads_labels = arm.kind in (ANATOMY, SUPERVISED) or method.kind == "labelled pairs"
     both = arm.kind == ANATOMY and pretrain.positives == "hierarchical"
-    own = pretrain.method in OWN_PAIRS
     return [
         pretrain.method,
-        OWN_PAIRS.get(pretrain.method, pretrain.positives),
+        method.own_pairs or pretrain.positives,
         ("fine and coarse" if both else config.anatomy.granularity) if reads_labels else "-",
         config.anatomy.ratio if reads_labels else "-",
-        "its own" if own else config.data.sampler,
+        "its own" if method.own_pairs else config.data.sampler,
         "-" if arm.kind == SUPERVISED else pretrain.temperature,
         config.model.init,
     ]

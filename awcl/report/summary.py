@@ -85,6 +85,7 @@ def cautions(
     yield from budgets.labels_caution(arms)
     if any(len(of.each) == 1 for each in estimates.values() for of in each):
         yield "One seed: nothing is known of what another seed would give."
+    yield from _arithmetic(arms)
     few: dict[str, int] = {}
     for score, each in estimates.items():
         if each and each[0].units < FEW_PATIENTS:
@@ -110,6 +111,18 @@ def cautions(
         sources = set(stored.frames["source"])
         if sources == {"phantom"}:
             yield "The frames are a phantom's, drawn and not scanned: this is no clinical result."
+
+
+def _arithmetic(arms: Sequence[Arm]) -> Iterator[str]:
+    """Where trials that are compared were not all computed alike: precision is the machine's choice
+    unless the study makes it."""
+    last = [trial.history[-1] for arm in arms for trial in arm.trials.values() if trial.history]
+    kinds = {row["bfloat16"] for row in last if "bfloat16" in row}
+    if len(kinds) > 1:
+        yield (
+            "Some trials were trained in bfloat16 and some in float32, as their machines had it; "
+            "set pretrain.precision to have all alike."
+        )
 
 
 def _out_of_reach(estimates: Estimates, found: Compared) -> Iterator[str]:

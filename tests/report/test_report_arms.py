@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from awcl.config import flat
+from awcl.pretrain import methods
+from awcl.pretrain.method import Method
 from awcl.report import arms as of_arms
 from awcl.report import reading
 from awcl.report.arms import absent, arms, comparable, nearest
@@ -194,6 +196,27 @@ def test_what_an_arm_is_in_the_papers_comparison_its_configuration_says(making, 
     [arm] = found(made)[0]
     assert arm.kind == kind
     assert arm.is_simclr == (values in ({"anatomy__ratio": 0}, {"pretrain__positives": "self"}))
+
+
+@pytest.mark.parametrize(
+    ("says", "positives", "kind"),
+    [
+        ({}, "self", "contrastive"),
+        ({}, "anatomy", "anatomy"),
+        ({"own_pairs": "crops of a frame"}, "anatomy", "contrastive"),
+        ({"kind": "labelled pairs"}, "anatomy", ""),
+        ({"kind": "supervised"}, "self", "supervised"),
+    ],
+)
+def test_a_new_method_says_what_it_is(making, monkeypatch, says, positives, kind):
+    """And no report has to be told of it."""
+    made = making()
+    made.add(pretrain__positives=positives)
+    [arm] = found(made)[0]
+    asked = []
+    new = type("Method", (Method,), says)
+    monkeypatch.setattr(methods, "find", lambda name: asked.append(name) or new)
+    assert arm.kind == kind and asked == ["groups"]
 
 
 def test_an_arm_that_was_not_run_is_known_by_its_configuration_too(making):

@@ -143,3 +143,12 @@ def test_a_search_says_that_a_seed_which_chose_is_among_those_compared(making):
     assert "chosen by their proxy on seed 3, which is among the seeds that are compared" in told(
         made
     )
+
+
+def test_trials_that_were_not_computed_alike_are_told(ratios):
+    first, *others = ratios.folder.trials()
+    for trial in (first, *others):
+        trial.append_history({**trial.history()[-1], "bfloat16": 1})
+    assert "bfloat16" not in told(ratios)
+    first.append_history({**first.history()[-1], "bfloat16": 0})
+    assert "Some trials were trained in bfloat16 and some in float32" in told(ratios)

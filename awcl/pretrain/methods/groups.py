@@ -43,7 +43,7 @@ class Method(method.Method):
         self.group_by(groupings(positives, frames, config.anatomy, taxonomy, config.seed))
 
     def group_by(self, found: list[Grouping]) -> None:
-        """ids: (groupings, frames) int64, weights: one a grouping."""
+        """Whose views are positives. Sets `ids` (groupings, frames) int64, `weights` a grouping."""
         self.groupings = found
         self.weights = tuple(grouping.weight for grouping in found)
         self.ids = torch.stack([torch.from_numpy(grouping.ids) for grouping in found])

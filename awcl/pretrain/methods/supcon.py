@@ -17,6 +17,9 @@ from awcl.pretrain.methods import groups
 
 
 class Method(groups.Method):
+    kind = "labelled pairs"
+    own_pairs = "anatomy, of labelled frames only"
+
     class Settings(Config):
         background: bool = False
         """Whether labels that name no anatomy make a class, too; one for all of them."""

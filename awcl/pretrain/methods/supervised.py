@@ -19,6 +19,9 @@ from awcl.pretrain.labelled import class_names, labelled_batches, refuse_ratio_0
 
 
 class Method(method.Method):
+    kind = "supervised"
+    own_pairs = "-"
+
     def __init__(self, config, frames, taxonomy):
         super().__init__(config, frames, taxonomy)
         self.names = class_names(config, frames, taxonomy)

@@ -31,6 +31,8 @@ ALPHA = 0.5  # of the Beta distribution: mostly one of the two frames, sometimes
 
 
 class Method(groups.Method):
+    own_pairs = "mixed frames of a scan"
+
     @classmethod
     def canonical(cls, config):
         """Positives are those of the same scan, whatever else is asked for; no label is read."""
