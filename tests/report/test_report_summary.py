@@ -1,5 +1,7 @@
 """The sentences of a summary, and the notes on what numbers cannot tell."""
 
+import json
+
 from made_study import predictions
 
 from awcl.report import comparing, summary
@@ -146,9 +148,14 @@ def test_a_search_says_that_a_seed_which_chose_is_among_those_compared(making):
 
 
 def test_trials_that_were_not_computed_alike_are_told(ratios):
+    def ran_in(trial, bfloat16: int) -> None:
+        rows = [{**row, "bfloat16": bfloat16} for row in trial.history()]
+        text = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (trial.path / "history.jsonl").write_text(text)
+
     first, *others = ratios.folder.trials()
     for trial in (first, *others):
-        trial.append_history({**trial.history()[-1], "bfloat16": 1})
+        ran_in(trial, bfloat16=1)
     assert "bfloat16" not in told(ratios)
-    first.append_history({**first.history()[-1], "bfloat16": 0})
+    ran_in(first, bfloat16=0)
     assert "Some trials were trained in bfloat16 and some in float32" in told(ratios)
