@@ -56,6 +56,8 @@ Names = Annotated[list[str], BeforeValidator(_names)]
 
 
 class ModelConfig(Config):
+    """The network: f, and the head g on it."""
+
     backbone: str = "resnet18"
     """Any timm model; it is built for one input channel."""
     init: str = Field("random", min_length=1)
@@ -66,6 +68,8 @@ class ModelConfig(Config):
 
 
 class AnatomyConfig(Config):
+    """Which anatomy labels pre-training may use, and at which level."""
+
     ratio: float = Field(1.0, ge=0, le=1)
     """Share of the labelled frames whose label may be used, 0 to 1."""
     ratio_unit: Literal["frame", "patient"] = "frame"
@@ -84,6 +88,8 @@ LR_BATCH = 256  # frames a step that `lr` is given for, where a rule scales it
 
 
 class PretrainConfig(Config):
+    """How the network is trained."""
+
     method: str = "groups"
     """A file of awcl/pretrain/methods."""
     positives: Literal["anatomy", "self", "patient", "scan", "hierarchical"] = "anatomy"
@@ -129,6 +135,8 @@ class PretrainConfig(Config):
 
 
 class DataConfig(Config):
+    """What it is trained on."""
+
     size: int = Field(224, ge=16)
     """Side of a view in pixels."""
     recipe: str = "ultrasound"

@@ -42,10 +42,12 @@ def f1(counts: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
+    """(..., C, C) counts, truth by prediction, to (...): mean F1 of classes that are there."""
     return _mean(f1(counts))
 
 
 def macro_precision(counts: np.ndarray) -> np.ndarray:
+    """As `macro_f1`, of precision."""
     return _mean(precision(counts))
 
 
