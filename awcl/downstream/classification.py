@@ -37,8 +37,8 @@ class Problem:
         for split, found in (("train", names), (judged_on, truth)):
             if not len(found):
                 raise NoFramesError(
-                    f"split {split!r} is empty: it holds no frame with an anatomy at level {level};"
-                    " see the columns 'split' and 'anatomy' of the frame table"
+                    f"split {split!r} is empty: of the frames asked for it holds none with an "
+                    f"anatomy at level {level}; see `where`, columns 'split' and 'anatomy'"
                 )
         self.classes = np.unique(names)
         if len(self.classes) < 2:

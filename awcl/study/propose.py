@@ -15,7 +15,7 @@ from awcl.study.sampling import Axes, Point, Range
 from awcl.study.space import Study, configuration, points, stored_study, varied
 
 STARTUP = 10  # below so many results the proposals are random draws
-TRIES = 100  # a proposal
+TRIES = 200  # in a row, of which none is new
 
 
 def propose(folder: StudyFolder, count: int) -> tuple[list[Point], int]:
@@ -51,19 +51,22 @@ def _new_points(study: Study, known: list[tuple[Point, float]], count: int) -> l
     axes = varied(study)
     space = {name: _distribution(axis) for name, axis in axes.items()}
     appended: list[Point] = []
-    for _ in range(TRIES * count):
+    tries = 0
+    while len(appended) < count and tries < TRIES:
+        tries += 1
         # What was asked for counts as running until it is told, and Optuna keeps away from that.
         point = _point(axes, optimiser.ask(space).params)
         config = configuration(study, point, study.seeds[0])
         if config not in there:
             there.append(config)
             appended.append(point)
-        if len(appended) == count:
-            return appended
-    raise InputError(
-        f"study {study.name}: only {len(appended)} points were found that are not there yet; "
-        "propose no more than that, or give its axes more values"
-    )
+            tries = 0
+    if len(appended) < count:
+        raise InputError(
+            f"study {study.name}: only {len(appended)} points were found that are not there yet; "
+            "propose no more than that, or give its axes more values"
+        )
+    return appended
 
 
 def _optimiser(axes: Axes, known: list[tuple[Point, float]], seed: int) -> optuna.Study:

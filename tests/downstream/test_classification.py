@@ -66,7 +66,7 @@ def test_a_split_without_frames_is_named(repack, taxonomy, split):
 
 def test_a_split_with_unlabelled_frames_only_is_empty_too(repack, taxonomy):
     pack = repack(anatomy=lambda frames: frames["anatomy"].mask(frames["split"] == "test", "BG"))
-    with pytest.raises(InputError, match="split 'test' is empty: it holds no frame with an anat"):
+    with pytest.raises(InputError, match="split 'test' is empty: of the frames asked for"):
         Problem(pack, rows_of(pack), taxonomy, "coarse", "test")
 
 
