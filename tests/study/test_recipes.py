@@ -1,11 +1,19 @@
 """Where a recipe is found, and what is said where there is none."""
 
+import warnings
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from awcl.config import TrialConfig
+from awcl.data.table import FrameTable
 from awcl.errors import InputError
 from awcl.study import recipes
+from awcl.study.plan import make_plan
+from awcl.study.smoke import smaller
 from awcl.study.space import Study
+from awcl.taxonomy import Taxonomy
 
 RECIPE = """
 from awcl.study.space import Study
@@ -93,3 +101,22 @@ def test_whatever_a_recipe_raises_or_returns_is_told_in_one_line(tmp_path, code,
         recipes.load(str(tmp_path / "mine.py"))
     message = str(caught.value)
     assert message.startswith("study ") and said in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["anatomy_ratio", "full", "granularity", "paper", "rivals", "temperature"]
+)
+def test_a_recipe_runs_on_a_clinics_own_frames(name, tiny_table, tmp_path, packs):
+    """Of a source that nobody knows, from two machines, without masks."""
+    frames = tiny_table.frames
+    twice = [frames, frames.assign(frame_id=frames["frame_id"] + "_again")]
+    table = FrameTable.build(pd.concat(twice), Taxonomy.load(), "test")
+    with warnings.catch_warnings(action="ignore"):  # what is not run is told
+        plan = make_plan(smaller(recipes.load(name)), table, tmp_path, packs)
+    assert plan.trials and set(plan.tasks_not_run) <= {"cross_segmentation"}
+    assert {"planes", "cross_planes", "diagnostics"} & {of.task for of in plan.judged_by}
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("packs")
