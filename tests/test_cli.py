@@ -350,10 +350,10 @@ def test_encoders_are_judged_on_all_tasks_that_the_frames_allow_and_compared(
     assert told.code == 0, told.err
     assert "segmentation is not run: " in told.err
     for word in ("random", "mine"):
-        assert [folder.name for folder in (out / word).iterdir()] == ["planes"]
-    _, head, ridge = told.out[told.out.index("planes: mine (B) minus random (A)") :].splitlines()[
-        :3
-    ]
+        assert {folder.name for folder in (out / word).iterdir()} == {"cross_planes", "planes"}
+    _, head, ridge = told.out[
+        told.out.index("\nplanes: mine (B) minus random (A)") + 1 :
+    ].splitlines()[:3]
     assert head.split() == ["A", "B", "B", "-", "A", "[95", "%]", "n"]
     scores = {
         word: json.loads((out / word / "planes" / "EVAL.json").read_text())["metrics"]["macro_f1"]
@@ -374,7 +374,7 @@ def test_encoders_are_judged_on_all_tasks_that_the_frames_allow_and_compared(
     assert stored.code == 0, "no frames are asked for"
     assert stored.out == told.out.removesuffix(f"-> {out}\n")
     other = awcl("evaluate", "random", *given, *flags(seed=1))
-    refused_last(other, "planes: holds a result of other weights; give another --out")
+    refused_last(other, "cross_planes: holds a result of other weights; give another --out")
     assert {file: file.stat().st_mtime_ns for file in files(out)} == before
 
 
