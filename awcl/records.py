@@ -106,6 +106,7 @@ def _lines(file: AnyPath) -> list[dict[str, Any]]:
 
 # --- checkpoints -----------------------------------------------------------------------------
 
+LAUNCH = "launch-"  # how folders of a trial's launches begin, in which its checkpoints are
 CHECKPOINT = re.compile(r"epoch_\d{4,}(_step_\d{5,})?")
 
 
@@ -182,6 +183,12 @@ def checkpoints(run: AnyPath) -> list[AnyPath]:
     """Every checkpoint under a run's folder, complete or not, oldest first; no other folders."""
     named = (path for path in run.glob("**/epoch_*") if CHECKPOINT.fullmatch(path.name))
     return sorted((path for path in named if path.is_dir()), key=_place)
+
+
+def run_of(checkpoint: AnyPath) -> AnyPath:
+    """The folder of a checkpoint's run: of a trial its own, whose launches are one run."""
+    parent = checkpoint.parent
+    return parent.parent.parent if parent.name.startswith(LAUNCH) else parent
 
 
 def newest_checkpoint(

@@ -57,7 +57,7 @@ def find_encoder(
         raise InputError(
             f"{what}: no checkpoint, run folder or weights file; or give 'random' or 'imagenet'"
         )
-    checkpoint = path if (path / records.ENCODER).is_file() else records.newest_checkpoint(path)
+    checkpoint = path if (path / records.ENCODER).is_file() else _newest_of_run(path)
     if checkpoint is None:
         raise InputError(f"{what}: no complete checkpoint in this folder")
     reason = records.why_incomplete(checkpoint)
@@ -66,6 +66,14 @@ def find_encoder(
     run = path.resolve()
     word = _checkpoint_word(run) if checkpoint == path else f"{run.name}-{checkpoint.name}"
     return Encoder.load(checkpoint / records.ENCODER), word
+
+
+def _newest_of_run(folder: Path) -> Path | None:
+    """Raises InputError where the folder holds several runs: an epoch is no choice among those."""
+    runs = sorted({records.run_of(checkpoint) for checkpoint in records.checkpoints(folder)})
+    if len(runs) > 1:
+        raise InputError(f"{folder}: holds {len(runs)} runs, {runs[0]} among them; name one")
+    return records.newest_checkpoint(folder)
 
 
 def _checkpoint_word(checkpoint: Path) -> str:

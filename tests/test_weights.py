@@ -46,6 +46,15 @@ def test_a_run_gives_its_newest_complete_checkpoint(tmp_path):
     assert same(found, older)
 
 
+def test_of_a_folder_with_several_runs_none_is_taken(tmp_path):
+    checkpoint(tmp_path / "one" / "epoch_0002", 2)
+    for launch in ("launch-1", "launch-2"):
+        checkpoint(tmp_path / "trial" / "train" / launch / "epoch_0003", 3)
+    assert find_encoder(str(tmp_path / "trial"), "test_resnet", SIZE)[1] == "trial-epoch_0003"
+    with pytest.raises(InputError, match=f"holds 2 runs, {tmp_path / 'one'} among them; name one"):
+        find_encoder(str(tmp_path), "test_resnet", SIZE)
+
+
 def test_a_checkpoint_or_its_file_may_be_named_itself(tmp_path):
     saved = checkpoint(tmp_path / "epoch_0002", 2)
     for what in (tmp_path / "epoch_0002", tmp_path / "epoch_0002" / records.ENCODER):
