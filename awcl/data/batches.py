@@ -98,3 +98,12 @@ def occurrences(batches: np.ndarray) -> np.ndarray:
     """For each entry (steps, batch), how often its frame was drawn before in this epoch."""
     drawn = pd.Series(batches.ravel())
     return drawn.groupby(drawn).cumcount().to_numpy().reshape(batches.shape)
+
+
+def in_rounds(frames: int, steps: int, batch: int, seed: int) -> np.ndarray:
+    """(steps, batch) numbers of frames: permutations of them, one after the other, so that each is
+    drawn once before any is drawn again."""
+    rng = np.random.default_rng(seed)
+    rounds = -(-steps * batch // frames)
+    order = np.concatenate([rng.permutation(frames) for _ in range(rounds)])
+    return order[: steps * batch].reshape(steps, batch)

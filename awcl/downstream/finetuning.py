@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from awcl import hashing
+from awcl.data.batches import in_rounds
 from awcl.data.pack import FramePack
 from awcl.data.views import Views
 from awcl.downstream.classification import Problem
@@ -98,7 +99,7 @@ def _tuned(
         loss_of = nn.CrossEntropyLoss(_weights(problem.labels[places], len(problem.classes)))
         loss_of.to(device)
         maker = Views(RECIPE, problem.pack.size, seed=0)
-        for step, drawn in enumerate(_batches(len(places), steps)):
+        for step, drawn in enumerate(in_rounds(len(places), steps, BATCH, seed=0)):
             batch = places[drawn]
             x = torch.from_numpy(_views(maker, problem, batch, step))
             y = torch.from_numpy(problem.labels[batch])
@@ -117,14 +118,6 @@ def _whole_frames(problem: Problem, places: np.ndarray, device: torch.device) ->
     for batch in np.resize(places, rounded).reshape(-1, BATCH):
         views = [problem.pack.evaluation_view(problem.rows[place]) for place in batch]
         yield torch.from_numpy(np.stack(views))[:, None].to(device)
-
-
-def _batches(frames: int, steps: int) -> np.ndarray:
-    """(steps, BATCH) places among the frames: permutations of them, one after the other."""
-    rng = np.random.default_rng(0)
-    rounds = math.ceil(steps * BATCH / frames)
-    order = np.concatenate([rng.permutation(frames) for _ in range(rounds)])
-    return order[: steps * BATCH].reshape(steps, BATCH)
 
 
 def _views(maker: Views, problem: Problem, places: np.ndarray, step: int) -> np.ndarray:

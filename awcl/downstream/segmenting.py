@@ -16,6 +16,7 @@ from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor, nn
 
 from awcl import hashing
+from awcl.data.batches import in_rounds
 from awcl.downstream import overlap
 from awcl.downstream.decoder import Decoder, feature_maps
 from awcl.downstream.masks import IGNORED, MaskedFrames
@@ -170,7 +171,8 @@ class Trainer:
             maps = TunedMaps(self.encoder, self.masks) if self.tune else self.frozen
             decoder = Decoder(self.encoder, 1 + len(self.masks.classes), self.masks.pack.size)
             segmenter = Segmenter(maps, decoder.to(device, memory_format=torch.channels_last))
-            _train(segmenter, self.masks, _batches(train, self.recipe.steps, seed), rate)
+            batches = train[in_rounds(len(train), self.recipe.steps, BATCH, seed)]
+            _train(segmenter, self.masks, batches, rate)
         return segmenter
 
 
@@ -183,9 +185,7 @@ def held_out_patients(masks: MaskedFrames, train: np.ndarray) -> tuple[np.ndarra
     return (train, train[:0]) if len(names) == 1 else (train[~out], train[out])
 
 
-def _train(
-    segmenter: Segmenter, masks: MaskedFrames, batches: list[np.ndarray], rate: float
-) -> None:
+def _train(segmenter: Segmenter, masks: MaskedFrames, batches: np.ndarray, rate: float) -> None:
     """AdamW, one cycle of the learning rate, Dice and cross-entropy; padding does not count."""
     groups = [{"params": list(segmenter.decoder.parameters()), "lr": rate}]
     tuned = segmenter.maps.tuned()
@@ -205,14 +205,6 @@ def _train(
         (entropy + dice(logits, truth)).backward()
         optimizer.step()
         schedule.step()
-
-
-def _batches(train: np.ndarray, steps: int, seed: int) -> list[np.ndarray]:
-    """`steps` batches; every frame is drawn once before any is drawn again."""
-    rng = np.random.default_rng(seed)
-    rounds = -(-steps * BATCH // len(train))
-    order = np.concatenate([rng.permutation(train) for _ in range(rounds)])
-    return list(order[: steps * BATCH].reshape(steps, BATCH))
 
 
 def _images(encoder: Encoder, masks: MaskedFrames, numbers: np.ndarray) -> Tensor:

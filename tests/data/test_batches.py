@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from awcl.data.batches import Batches, occurrences
+from awcl.data.batches import Batches, in_rounds, occurrences
 from awcl.errors import InputError
 
 SEEDS, EPOCHS = st.integers(0, 2**31), st.integers(0, 1000)
@@ -123,3 +123,13 @@ def test_occurrences_count_earlier_draws_of_the_same_frame(rows):
     flat = [frame for row in rows for frame in row]
     slow = [flat[:place].count(frame) for place, frame in enumerate(flat)]
     assert occurrences(np.array(rows)).ravel().tolist() == slow
+
+
+def test_in_rounds_every_frame_is_drawn_once_before_any_is_drawn_again():
+    batches = in_rounds(40, steps=6, batch=16, seed=0)
+    drawn = batches.ravel()
+    assert batches.shape == (6, 16)
+    assert set(drawn[:40]) == set(drawn[40:80]) == set(range(40))
+    assert list(drawn[:40]) != list(drawn[40:80])
+    (few,) = in_rounds(3, steps=1, batch=16, seed=0)
+    assert len(few) == 16 and set(few) == {0, 1, 2}

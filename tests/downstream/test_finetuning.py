@@ -144,13 +144,6 @@ def test_classes_weigh_the_same_and_one_without_frames_does_no_harm():
     assert np.isfinite(weights).all()
 
 
-def test_every_frame_is_drawn_as_often_as_any_other():
-    drawn = finetuning._batches(40, 10)
-    assert drawn.shape == (10, finetuning.BATCH)
-    assert set(np.bincount(drawn.ravel(), minlength=40)) == {8}
-    assert finetuning._batches(3, 2).shape == (2, finetuning.BATCH)
-
-
 def test_the_learning_rate_rises_to_its_whole_and_falls_to_nothing():
     shares = [finetuning._share(step, 100) for step in range(101)]
     assert shares[0] == pytest.approx(0.1) and max(shares) == shares[9] == shares[10] == 1

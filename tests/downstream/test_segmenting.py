@@ -155,16 +155,3 @@ def test_masks_of_test_alter_nothing_that_is_trained_or_predicted(masks, tiny_en
         for of in (masks, blind)
     )
     np.testing.assert_array_equal(seen, unseen)
-
-
-def test_every_frame_is_drawn_once_before_any_is_drawn_again():
-    batches = segmenting._batches(np.arange(100, 140), steps=6, seed=0)
-    drawn = np.concatenate(batches)
-    assert [len(batch) for batch in batches] == [16] * 6
-    assert set(drawn[:40]) == set(drawn[40:80]) == set(range(100, 140))
-    assert list(drawn[:40]) != list(drawn[40:80])
-
-
-def test_few_frames_still_fill_a_batch():
-    (batch,) = segmenting._batches(np.array([7, 8, 9]), steps=1, seed=0)
-    assert len(batch) == 16 and set(batch) == {7, 8, 9}
