@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 
+import torch
+
 from awcl.config import RunConfig, TrialConfig, with_values
 from awcl.downstream.telling import aligned
 from awcl.pretrain.loop import pretrain_rows, seconds_per_step
@@ -78,6 +80,8 @@ def _times(plan: Plan) -> Iterator[str]:
     here = os.cpu_count() or 1
     if cores > here:
         yield f"a trial does not fit this machine: it asks for {cores} CPU, here are {here}"
+    if plan.study.resources.gpus and not torch.cuda.is_available():
+        yield f"a trial does not fit this machine: it asks for {plan.study.resources.gpus:g} GPU"
     places = max(1, here // cores)
     yield (
         f"the steps of {len(pending)} trials: {duration(total)} one after the other, "

@@ -74,3 +74,10 @@ def test_what_a_run_would_refuse_is_refused(tiny_study, tiny_frames, tmp_path):
     base = with_values(tiny_study.base, {"pretrain.lr": 0.5}, "test")
     with pytest.raises(InputError, match=r"base\.pretrain\.lr was 0\.001, now 0\.5"):
         make_plan(tiny_study.model_copy(update={"base": base}), tiny_frames, tmp_path)
+
+
+def test_a_card_that_this_machine_has_not_is_told(tiny_study, tiny_frames, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cards = tiny_study.model_copy(update={"resources": Resources(gpus=0.5)})
+    told = "\n".join(dry.tell(make_plan(cards, tiny_frames, tmp_path)))
+    assert "a trial does not fit this machine: it asks for 0.5 GPU" in told
