@@ -27,7 +27,6 @@ from benchmarks.rows import loss, quickstart, trials, views
 
 ROOT = Path(__file__).parents[2]
 QUARTER_OF_AN_HOUR = 900
-STORED = ROOT / "benchmarks" / "results.json"
 
 
 @pytest.fixture(autouse=True)
