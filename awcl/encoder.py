@@ -34,10 +34,21 @@ class Encoder(nn.Module):
         self.backbone, self.size, self.mean, self.std = backbone, size, mean, std
         options = {"img_size": size} if has_fixed_size(backbone) else {}
         self.model = timm.create_model(backbone, in_chans=1, num_classes=0, **options)
-        self.width = self.model.num_features
-        with torch.no_grad():  # some heads are wider than the features before them
-            self.model.eval()
-            self.width = self.model(torch.zeros(1, 1, size, size)).shape[1]
+        self.width = self._width()
+
+    def _width(self) -> int:
+        """Of the features; some heads are wider than the features before them."""
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                return self.model(torch.zeros(1, 1, self.size, self.size)).shape[1]
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"model.backbone {self.backbone} does not take images of {self.size} px, data.size "
+                f"({reason}); choose another size or backbone"
+            ) from error
+        finally:
             self.model.train()
 
     def forward(self, x: Tensor) -> Tensor:

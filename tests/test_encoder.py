@@ -194,3 +194,8 @@ def test_features_of_a_frame_do_not_depend_on_its_batch(tiny_pack):
         view = torch.from_numpy(tiny_pack.evaluation_view(row).copy())[None, None]
         alone = encoder(view).detach().numpy()[0]
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_backbone_that_needs_larger_images_is_told_with_their_size():
+    with pytest.raises(InputError, match="inception_v3 does not take images of 32 px"):
+        Encoder("inception_v3", 32)
