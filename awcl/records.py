@@ -24,37 +24,21 @@ STORAGE is a local folder or in an object store. LEASE is there beside STUDY.jso
 """
 
 import math
-import re
-import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from awcl import hashing, lease
+from awcl import checkpoints, hashing, lease
 from awcl.config import Config, parse
-from awcl.errors import InputError
 from awcl.files import (
     AnyPath,
     Needs,
     append_line,
-    fetch,
-    local_copy,
     read_json,
     read_json_if_there,
     read_lines,
-    remove_folder,
-    sizes,
     write_json,
-)
-from awcl.objects import ObjectPath
-
-ENCODER, STATE, HISTORY, COMPLETE = (
-    "encoder.safetensors",
-    "state.pt",
-    "history.json",
-    "COMPLETE.json",
 )
 
 CARD_USE, CARD_MEMORY = "system/gpu_utilization_percentage", "system/gpu_memory_usage_megabytes"
@@ -102,148 +86,6 @@ def _read_if_there(file: AnyPath) -> dict[str, Any] | None:
 
 def _lines(file: AnyPath) -> list[dict[str, Any]]:
     return list(read_lines(file, NEEDS[file.name]))
-
-
-# --- checkpoints -----------------------------------------------------------------------------
-
-LAUNCH = "launch-"  # how folders of a trial's launches begin, in which its checkpoints are
-CHECKPOINT = re.compile(r"epoch_\d{4,}(_step_\d{5,})?")
-
-
-def checkpoint_name(epoch: int, step: int = 0) -> str:
-    """The folder of the checkpoint after this many epochs, and as many steps of the next one."""
-    return f"epoch_{epoch:04d}_step_{step:05d}" if step else f"epoch_{epoch:04d}"
-
-
-def mark_complete(checkpoint: Path) -> None:
-    """Writes COMPLETE.json: every other file with its size and sha256. The last thing written."""
-    files = {
-        file.name: {"bytes": file.stat().st_size, "sha256": hashing.of_file(file)}
-        for file in sorted(checkpoint.iterdir())
-    }
-    write_json(checkpoint / COMPLETE, {"files": files})
-
-
-class Listed(NamedTuple):
-    """A file that COMPLETE.json lists."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-def listed(folder: AnyPath) -> list[Listed]:
-    """What COMPLETE.json lists. Raises InputError where that is missing, damaged, or lists none."""
-    files = read_json(folder / COMPLETE).get("files")
-    try:
-        found = [Listed(name, about["bytes"], about["sha256"]) for name, about in files.items()]
-    except (KeyError, TypeError, AttributeError):
-        found = []
-    if not found:
-        raise InputError(f"{COMPLETE} lists no files")
-    return found
-
-
-def why_incomplete(checkpoint: AnyPath) -> str | None:
-    """None for a complete checkpoint, else what is wrong; an upload may copy in any order.
-
-    In an object store only sizes are compared; bytes are when it has been copied to this machine.
-    """
-    try:
-        files = listed(checkpoint)
-    except InputError as error:
-        return str(error)
-    there = sizes(checkpoint)
-    for name, size, sha256 in files:
-        if name not in there:
-            return f"{name} is missing"
-        if there[name] != size:
-            return f"{name} has {there[name]} bytes of {size}"
-        if isinstance(checkpoint, Path) and hashing.of_file(checkpoint / name) != sha256:
-            return f"{name} is corrupt (sha256 differs)"
-    return None
-
-
-def checkpoint_epoch(checkpoint: AnyPath) -> int:
-    """How many whole epochs it was made after."""
-    return _place(checkpoint)[0]
-
-
-def _place(checkpoint: AnyPath) -> tuple[int, int]:
-    """Where in a run it was made: whole epochs, steps of the next one."""
-    epoch, _, step = checkpoint.name.removeprefix("epoch_").partition("_step_")
-    return int(epoch), int(step or 0)
-
-
-def _is_partial(checkpoint: AnyPath) -> bool:
-    return _place(checkpoint)[1] > 0
-
-
-def checkpoints(run: AnyPath) -> list[AnyPath]:
-    """Every checkpoint under a run's folder, complete or not, oldest first; no other folders."""
-    named = (path for path in run.glob("**/epoch_*") if CHECKPOINT.fullmatch(path.name))
-    return sorted((path for path in named if path.is_dir()), key=_place)
-
-
-def run_of(checkpoint: AnyPath) -> AnyPath:
-    """The folder of a checkpoint's run: of a trial its own, whose launches are one run."""
-    parent = checkpoint.parent
-    return parent.parent.parent if parent.name.startswith(LAUNCH) else parent
-
-
-def newest_checkpoint(
-    run: AnyPath,
-    after: int = -1,
-    up_to: float = math.inf,
-    partial: bool = False,
-    copy: Path | None = None,
-) -> AnyPath | None:
-    """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
-
-    Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
-    partial: those made within an epoch count too. A run goes on from them; nothing else reads them.
-    copy: a folder of this machine to which one from an object store is copied, and there compared.
-    """
-    for checkpoint in reversed(checkpoints(run)):
-        epoch, step = _place(checkpoint)
-        if not after < epoch <= up_to or (step and not partial):
-            continue
-        found, reason = checkpoint, why_incomplete(checkpoint)
-        if reason is None and copy and isinstance(checkpoint, ObjectPath):
-            found = fetch(checkpoint, copy / checkpoint.name)
-            reason = why_incomplete(found)
-        if reason is None:
-            return found
-        warnings.warn(f"checkpoint {checkpoint} is set aside: {reason}", stacklevel=2)
-    return None
-
-
-def prune_checkpoints(run: AnyPath, keep: int, up_to: float = math.inf) -> None:
-    """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
-    there = checkpoints(run)
-    whole = [path for path in there if not _is_partial(path) and checkpoint_epoch(path) <= up_to]
-    partial = [path for path in there if _is_partial(path) and checkpoint_epoch(path) < up_to]
-    for old in [*whole[:-keep], *partial]:
-        remove_folder(old)
-
-
-@contextmanager
-def opened(checkpoint: AnyPath) -> Iterator[Path]:
-    """A complete checkpoint as a folder of this machine. Raises InputError where a copy of it from
-    an object store is not what it should be."""
-    with local_copy(checkpoint) as local:
-        reason = why_incomplete(local) if isinstance(checkpoint, ObjectPath) else None
-        if reason:
-            raise InputError(f"checkpoint {checkpoint}: {reason}; remove it, and run again")
-        yield local
-
-
-def checkpoint_digest(checkpoint: AnyPath) -> str:
-    """12 hex digits of what the encoder's weights are."""
-    return read_json(checkpoint / COMPLETE)["files"][ENCODER]["sha256"][:12]
-
-
-# --- a study's folder ------------------------------------------------------------------------
 
 
 def epochs_done(history: list[dict[str, Any]]) -> int:
@@ -309,11 +151,11 @@ class TrialFolder:
         """
         done = self.done
         if done is not None and done["outcome"] == "finished":
-            return newest_checkpoint(self.train, after=done["epoch"] - 1)
+            return checkpoints.newest(self.train, after=done["epoch"] - 1)
         if done is not None and done["outcome"] == "stopped":
-            decided = newest_checkpoint(self.train, up_to=done["epoch"])
-            return decided or newest_checkpoint(self.train)
-        return newest_checkpoint(self.train)
+            decided = checkpoints.newest(self.train, up_to=done["epoch"])
+            return decided or checkpoints.newest(self.train)
+        return checkpoints.newest(self.train)
 
     def history(self) -> list[dict[str, Any]]:
         """Metrics by epoch, 1, 2, ... without gaps or doubles, up to the end of the trial.
@@ -343,9 +185,9 @@ class TrialFolder:
         known = {row["epoch"] for row in _lines(self.path / "history.jsonl")}
         newest = max(known, default=-1)  # an untrained trial has one row, of epoch 0
         gap = len(known) < newest
-        checkpoint = newest_checkpoint(self.train, after=-1 if gap else newest)
+        checkpoint = checkpoints.newest(self.train, after=-1 if gap else newest)
         if checkpoint is not None:
-            for row in read_json(checkpoint / HISTORY)["epochs"]:
+            for row in read_json(checkpoint / checkpoints.HISTORY)["epochs"]:
                 if row["epoch"] not in known and row["epoch"] <= up_to:
                     self.append_history(row)
 

@@ -15,7 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.encoder import Encoder, check_backbone, fit, has_fixed_size, read_safetensors
 from awcl.errors import InputError, NotAtHandError
 
@@ -50,30 +50,30 @@ def find_encoder(
     if not what:
         raise InputError("an encoder without a name; give a checkpoint, run or weights file")
     if path.is_file():
-        in_checkpoint = path.name == records.ENCODER
+        in_checkpoint = path.name == checkpoints.ENCODER
         name = _checkpoint_word(path.resolve().parent) if in_checkpoint else path.stem
         return _from_file(path, backbone, size), name
     if not path.is_dir():
         raise InputError(
             f"{what}: no checkpoint, run folder or weights file; or give 'random' or 'imagenet'"
         )
-    checkpoint = path if (path / records.ENCODER).is_file() else _newest_of_run(path)
+    checkpoint = path if (path / checkpoints.ENCODER).is_file() else _newest_of_run(path)
     if checkpoint is None:
         raise InputError(f"{what}: no complete checkpoint in this folder")
-    reason = records.why_incomplete(checkpoint)
+    reason = complete.why_not(checkpoint)
     if reason:
         raise InputError(f"{checkpoint}: incomplete checkpoint: {reason}")
     run = path.resolve()
     word = _checkpoint_word(run) if checkpoint == path else f"{run.name}-{checkpoint.name}"
-    return Encoder.load(checkpoint / records.ENCODER), word
+    return Encoder.load(checkpoint / checkpoints.ENCODER), word
 
 
 def _newest_of_run(folder: Path) -> Path | None:
     """Raises InputError where the folder holds several runs: an epoch is no choice among those."""
-    runs = sorted({records.run_of(checkpoint) for checkpoint in records.checkpoints(folder)})
+    runs = sorted({checkpoints.run_of(checkpoint) for checkpoint in checkpoints.all_of(folder)})
     if len(runs) > 1:
         raise InputError(f"{folder}: holds {len(runs)} runs, {runs[0]} among them; name one")
-    return records.newest_checkpoint(folder)
+    return checkpoints.newest(folder)
 
 
 def _checkpoint_word(checkpoint: Path) -> str:

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import torch
 
+from awcl import checkpoints
 from awcl.config import DataConfig, ModelConfig, PretrainConfig, RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
@@ -33,7 +34,6 @@ from awcl.pretrain.loop import pretrain
 from awcl.pretrain.methods import canonical
 from awcl.pretrain.reporter import FolderReporter
 from awcl.pretrain.trial import about
-from awcl.records import newest_checkpoint
 from awcl.taxonomy import Taxonomy
 
 HOME = {"trimester": ["second"], "machine": ["A", "B"]}
@@ -91,7 +91,7 @@ def supervised(options: argparse.Namespace, pack: FramePack, taxonomy: Taxonomy)
     pretrain(
         config, pack, taxonomy, FolderReporter(run, trial, keep=1, log=print_epoch), (), RunConfig()
     )
-    return Encoder.load(newest_checkpoint(run) / "encoder.safetensors")
+    return Encoder.load(checkpoints.newest(run) / "encoder.safetensors")
 
 
 def print_epoch(row: dict) -> None:

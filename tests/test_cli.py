@@ -17,7 +17,7 @@ import timm
 import torch
 from PIL import Image
 
-from awcl import commands, records
+from awcl import checkpoints, commands, complete
 from awcl import study as study_package
 from awcl.__main__ import main
 from awcl.commands import studies
@@ -30,7 +30,7 @@ from awcl.downstream.evaluation import write_evaluation
 from awcl.downstream.features import weights_digest
 from awcl.encoder import Encoder, features
 from awcl.errors import InputError
-from awcl.records import StudyFolder, newest_checkpoint
+from awcl.records import StudyFolder
 from awcl.study import plan, recipes
 from awcl.study.space import Study, expand
 from awcl.taxonomy import Taxonomy
@@ -235,7 +235,7 @@ def test_pre_training_goes_on_and_is_judged(awcl, frames, packs, tmp_path):
     lines = told.out.splitlines()
     assert lines[0].startswith("epoch   1/2  loss ") and " proxy " in lines[0]
     assert lines[-1].startswith("2 epochs, val/proxy ") and lines[-1].endswith(f"-> {run}")
-    assert newest_checkpoint(run).name == "epoch_0002"
+    assert checkpoints.newest(run).name == "epoch_0002"
 
     again = awcl("pretrain", *given, "--out", run, *flags(pretrain__epochs=2))
     assert again.code == 0 and again.out.splitlines() == [lines[-1]], "nothing was left to train"
@@ -268,7 +268,7 @@ def test_pre_training_starts_from_an_encoder_that_is_named(
     told = awcl(*common, "--out", second, *begun)
     assert told.code == 0, told.err
     [kept] = (second / "weights").iterdir()
-    assert kept.read_bytes() == (first / "epoch_0000" / records.ENCODER).read_bytes()
+    assert kept.read_bytes() == (first / "epoch_0000" / checkpoints.ENCODER).read_bytes()
     stored = (second / "TRIAL.json").read_text()
     assert f"weights:{kept.stem}" in stored and str(tmp_path) not in stored
     assert awcl(*common, "--out", second, *begun).code == 0, "it goes on from there"
@@ -731,8 +731,8 @@ def ended(own: Own, judged: bool) -> None:
         [trial] = own.plan.trials
     checkpoint = trial.folder.train / "epoch_0001"
     checkpoint.mkdir(parents=True)
-    (checkpoint / records.ENCODER).write_bytes(b"weights")
-    records.mark_complete(checkpoint)
+    (checkpoint / checkpoints.ENCODER).write_bytes(b"weights")
+    complete.mark(checkpoint)
     trial.folder.append_history({"epoch": 1, "time": 1.0, "val/proxy": 0.5})
     trial.folder.write_done("finished", epoch=1)
     for evaluation in own.plan.missing_evaluations() if judged else ():

@@ -1,139 +1,14 @@
-"""What is stored: when a checkpoint counts as complete, and histories that a crash cut off."""
-
-import json
-import warnings
-from pathlib import Path
+"""What is stored of trials and studies, and histories that a crash cut off."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_checkpoints import checkpoint
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.errors import InputError
-from awcl.files import (
-    append_line,
-    as_path,
-    put_in_place,
-    read_lines,
-    scratch_folder,
-    write_json,
-)
+from awcl.files import append_line, put_in_place, read_lines, scratch_folder, write_json
 from awcl.records import StudyFolder, TrialFolder
-
-
-def checkpoint(run, epoch: int, epochs=None, step: int = 0):
-    """A complete checkpoint with a history of `epochs` (default: all up to `epoch`)."""
-    folder = run / records.checkpoint_name(epoch, step)
-    with scratch_folder(run) as part:
-        (part / records.ENCODER).write_bytes(b"weights of epoch %d" % epoch)
-        (part / records.STATE).write_bytes(b"state")
-        rows = [{"epoch": n, "from": "checkpoint"} for n in epochs or range(1, epoch + 1)]
-        (part / records.HISTORY).write_text(json.dumps({"epochs": rows}))
-        records.mark_complete(part)
-        put_in_place(part, folder)
-    return folder
-
-
-def flip(data: bytes) -> bytes:
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
-def cut(data: bytes) -> bytes:
-    return data[:-1]
-
-
-def halve(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def damage(file, how) -> None:
-    """Another writer's doing: not put in place whole."""
-    data = how(file.read_bytes())
-    file.write_bytes(data) if isinstance(file, Path) else file.put(data)
-
-
-BROKEN = [
-    ("encoder.safetensors", "unlink", "encoder.safetensors is missing"),
-    ("state.pt", "unlink", "state.pt is missing"),
-    ("history.json", "unlink", "history.json is missing"),
-    ("COMPLETE.json", "unlink", "COMPLETE.json: No such file"),
-    ("encoder.safetensors", cut, "encoder.safetensors has 17 bytes of 18"),
-    ("state.pt", flip, r"state.pt is corrupt \(sha256 differs\)"),
-    ("encoder.safetensors", flip, r"encoder.safetensors is corrupt \(sha256 differs\)"),
-    ("COMPLETE.json", halve, "COMPLETE.json: not a JSON file"),
-    ("COMPLETE.json", lambda _: b"[]", "COMPLETE.json: holds no JSON object"),
-    ("COMPLETE.json", lambda _: b'{"files": []}', "COMPLETE.json lists no files"),
-    ("COMPLETE.json", lambda _: b'{"files": {}}', "COMPLETE.json lists no files"),
-    (
-        "COMPLETE.json",
-        lambda _: b'{"files": {"state.pt": 5}}',
-        "COMPLETE.json lists no files",
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "how", "said"), BROKEN)
-def test_a_broken_checkpoint_is_passed_with_a_warning(folder, tmp_path, name, how, said):
-    """In a store some of what is broken shows only in a copy on this machine."""
-    older, newer = checkpoint(folder, 1), checkpoint(folder, 2)
-    copy = tmp_path / "copy"
-    assert records.why_incomplete(newer) is None
-    assert records.newest_checkpoint(folder) == newer
-    assert records.newest_checkpoint(folder, copy=copy).name == newer.name
-    file = newer / name
-    file.unlink() if how == "unlink" else damage(file, how)
-    with pytest.warns(UserWarning, match=f"epoch_0002 is set aside: .*{said}") as told:
-        found = records.newest_checkpoint(folder, copy=copy)
-    assert found.name == older.name and records.why_incomplete(found) is None
-    assert "\n" not in str(told[0].message)
-    assert isinstance(found, Path)
-
-
-def test_what_is_opened_is_on_this_machine_and_whole(folder):
-    made = checkpoint(folder, 1)
-    with records.opened(made) as local:
-        assert records.why_incomplete(local) is None and isinstance(local, Path)
-
-
-def test_a_corrupt_copy_of_a_checkpoint_is_refused(bucket):
-    made = checkpoint(as_path(bucket), 1)
-    damage(made / records.STATE, flip)
-    with pytest.raises(InputError, match=r"epoch_0001: state.pt is corrupt"), records.opened(made):
-        pass
-
-
-def test_the_newest_is_found_whichever_launch_wrote_it(tmp_path):
-    checkpoint(tmp_path / "launch-2", 9)
-    newest = checkpoint(tmp_path / "launch-1", 10)
-    (tmp_path / "epoch_0011").write_text("a file, no folder")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert records.newest_checkpoint(tmp_path) == newest
-
-
-def test_no_checkpoint_is_none(folder):
-    assert records.newest_checkpoint(folder / "absent") is None
-
-
-def test_a_partial_checkpoint_is_the_newest_only_for_a_run_that_goes_on(folder):
-    """It stands between whole epochs, also where folders would sort otherwise."""
-    launch, partial = folder / "launch", True
-    begun = checkpoint(folder, 0, step=10)
-    assert records.newest_checkpoint(folder) is None
-    assert records.newest_checkpoint(folder, partial=partial) == begun
-    sixth = checkpoint(launch, 6)
-    early, late = (checkpoint(folder, 6, step=step) for step in (90_000, 100_000))
-    assert records.newest_checkpoint(folder) == sixth
-    assert records.newest_checkpoint(folder, partial=partial) == late
-    assert [records.checkpoint_epoch(path) for path in (sixth, early, begun)] == [6, 6, 0]
-    damage(late / records.STATE, cut)
-    with pytest.warns(UserWarning, match="epoch_0006_step_100000 is set aside"):
-        assert records.newest_checkpoint(folder, partial=partial) == early
-    assert records.newest_checkpoint(folder) == sixth
-    seventh = checkpoint(launch, 7)
-    assert records.newest_checkpoint(folder, partial=partial) == seventh
-    assert records.newest_checkpoint(folder, up_to=6) == sixth
 
 
 def test_what_is_evaluated_and_caught_up_with_are_whole_epochs(folder):
@@ -145,13 +20,6 @@ def test_what_is_evaluated_and_caught_up_with_are_whole_epochs(folder):
     assert trial.checkpoint() == whole
     trial.write_done("stopped", epoch=2)
     assert trial.checkpoint() == whole
-
-
-def test_the_digest_is_of_the_weights_alone(folder):
-    one, two = checkpoint(folder / "a", 1), checkpoint(folder / "b", 1, epochs=[1, 2])
-    assert records.checkpoint_digest(one) == records.checkpoint_digest(two)
-    assert records.checkpoint_digest(one) != records.checkpoint_digest(checkpoint(folder, 2))
-    assert len(records.checkpoint_digest(one)) == 12
 
 
 def test_history_is_merged_from_lines_and_checkpoint_in_order(folder):
@@ -296,15 +164,6 @@ def test_what_is_damaged_is_told_with_its_file_and_what_to_do(tmp_path, name, co
     assert all(part in message for part in said)
 
 
-def test_a_copy_beside_a_checkpoint_is_no_checkpoint(folder):
-    kept = checkpoint(folder, 3)
-    for name in ("epoch_0003.bak", "epoch_0009_old", "epoch_last"):
-        with scratch_folder(folder) as part:
-            (part / "file").write_bytes(b"x")
-            put_in_place(part, folder / name)
-    assert records.checkpoints(folder) == [kept]
-
-
 def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(folder):
     """The driver died after checkpoint 3 and before its line; then epoch 4 was told."""
     trial = TrialFolder(folder / "k")
@@ -312,8 +171,8 @@ def test_an_epoch_that_only_a_checkpoint_tells_is_kept_when_later_ones_follow(fo
     for row in rows[:2]:
         trial.append_history(row)
     with scratch_folder(trial.train / "launch") as part:
-        write_json(part / records.HISTORY, {"epochs": rows[:3]})
-        records.mark_complete(part)
+        write_json(part / checkpoints.HISTORY, {"epochs": rows[:3]})
+        complete.mark(part)
         put_in_place(part, trial.train / "launch" / "epoch_0003")
     trial.catch_up()
     trial.append_history(rows[3])
@@ -329,8 +188,8 @@ def test_the_one_row_of_an_untrained_trial_is_caught_up_from_its_checkpoint(fold
         trial = study.trial(key)
         trial.write_about({"key": key, "config": {}})
         with scratch_folder(trial.train) as part:
-            write_json(part / records.HISTORY, {"epochs": [row]})
-            records.mark_complete(part)
+            write_json(part / checkpoints.HISTORY, {"epochs": [row]})
+            complete.mark(part)
             put_in_place(part, trial.train / "epoch_0000")
         if marked:
             trial.write_done("finished", epoch=0)
@@ -373,22 +232,6 @@ def test_an_end_that_was_marked_before_its_last_epoch_was_told_is_told(folder):
     trial.write_done("finished", epoch=2)
     study.catch_up()
     assert [row["epoch"] for row in trial.history()] == [1, 2]
-
-
-def test_pruning_keeps_the_newest_of_all_launches(folder):
-    trial = TrialFolder(folder / "k")
-    for launch, epochs in (("a", (1, 2)), ("b", (3, 10))):
-        for epoch in epochs:
-            checkpoint(trial.train / launch, epoch)
-    for epoch, step in ((3, 10), (10, 10), (10, 20)):
-        checkpoint(trial.train, epoch, step=step)
-    records.prune_checkpoints(trial.train, keep=2, up_to=10)
-    kept = [p.name for launch in "ab" for p in (trial.train / launch).glob("*")]
-    assert sorted(kept) == ["epoch_0003", "epoch_0010"]
-    partial = ["epoch_0010_step_00010", "epoch_0010_step_00020"]  # of epoch 11
-    assert sorted(p.name for p in trial.train.glob("epoch_*")) == partial
-    records.prune_checkpoints(trial.train, keep=2)
-    assert not list(trial.train.glob("epoch_*"))
 
 
 def test_a_gap_in_the_history_is_filled_from_the_checkpoint(folder):

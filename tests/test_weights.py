@@ -11,7 +11,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from awcl import records, weights
+from awcl import checkpoints, complete, weights
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.weights import find_encoder, read_weights
@@ -23,8 +23,8 @@ def checkpoint(folder, seed: int) -> Encoder:
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     encoder = Encoder("test_resnet", SIZE)
-    encoder.save(folder / records.ENCODER)
-    records.mark_complete(folder)
+    encoder.save(folder / checkpoints.ENCODER)
+    complete.mark(folder)
     return encoder
 
 
@@ -39,7 +39,7 @@ def test_a_run_gives_its_newest_complete_checkpoint(tmp_path):
     found, name = find_encoder(str(tmp_path / "run"), "test_resnet", SIZE)
     assert name == "run-epoch_0010"
     assert same(found, newer)
-    (tmp_path / "run" / "epoch_0010" / records.COMPLETE).unlink()
+    (tmp_path / "run" / "epoch_0010" / complete.COMPLETE).unlink()
     with pytest.warns(UserWarning, match="epoch_0010 is set aside"):
         found, name = find_encoder(str(tmp_path / "run"), "test_resnet", SIZE)
     assert name == "run-epoch_0002"
@@ -57,7 +57,7 @@ def test_of_a_folder_with_several_runs_none_is_taken(tmp_path):
 
 def test_a_checkpoint_or_its_file_may_be_named_itself(tmp_path):
     saved = checkpoint(tmp_path / "epoch_0002", 2)
-    for what in (tmp_path / "epoch_0002", tmp_path / "epoch_0002" / records.ENCODER):
+    for what in (tmp_path / "epoch_0002", tmp_path / "epoch_0002" / checkpoints.ENCODER):
         found, name = find_encoder(str(what), "test_resnet", SIZE)
         assert name == f"{tmp_path.name}-epoch_0002"
         assert same(found, saved)
@@ -77,7 +77,7 @@ def test_what_is_no_encoder_is_refused(tmp_path):
     with pytest.raises(InputError, match="no complete checkpoint in this folder"):
         find_encoder(str(tmp_path), "test_resnet", SIZE)
     checkpoint(tmp_path / "epoch_0002", 2)
-    (tmp_path / "epoch_0002" / records.COMPLETE).unlink()
+    (tmp_path / "epoch_0002" / complete.COMPLETE).unlink()
     with pytest.raises(InputError, match="epoch_0002: incomplete checkpoint: "):
         find_encoder(str(tmp_path / "epoch_0002"), "test_resnet", SIZE)
 

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from awcl import hashing, records, warm
+from awcl import checkpoints, complete, hashing, warm
 from awcl.config import PretrainConfig, RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.data.table import rows_where
@@ -95,7 +95,7 @@ def _untrained(
     _check_workers(config, world)
     checkpoint = reporter.start()
     if checkpoint is not None:
-        return read_json(checkpoint / records.HISTORY)["epochs"]
+        return read_json(checkpoint / checkpoints.HISTORY)["epochs"]
     torch.set_num_threads(run.threads or torch.get_num_threads())
     encoder = initial_encoder(config, weights).to(machine.device(run.device, rank))
     metrics: dict[str, Any] = {"epoch": 0, "time": time.time(), "labels_used": 0}
@@ -103,9 +103,9 @@ def _untrained(
         metrics.update(evaluator.run(encoder))
 
     def save(folder: Path) -> None:
-        encoder.save(folder / records.ENCODER)
-        write_json(folder / records.HISTORY, {"epochs": [metrics]})
-        records.mark_complete(folder)
+        encoder.save(folder / checkpoints.ENCODER)
+        write_json(folder / checkpoints.HISTORY, {"epochs": [metrics]})
+        complete.mark(folder)
 
     reporter.epoch(metrics, save)
     return [metrics]
@@ -291,7 +291,7 @@ class Session:
 
         tally: for a partial one, the state of the epoch's.
         """
-        self.net.encoder.save(folder / records.ENCODER)
+        self.net.encoder.save(folder / checkpoints.ENCODER)
         state = {
             "head": self.net.head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -300,14 +300,14 @@ class Session:
         }
         if tally is not None:
             state["tally"] = tally
-        torch.save(state, folder / records.STATE)
-        write_json(folder / records.HISTORY, {"epochs": self.history})
-        records.mark_complete(folder)
+        torch.save(state, folder / checkpoints.STATE)
+        write_json(folder / checkpoints.HISTORY, {"epochs": self.history})
+        complete.mark(folder)
 
     def load(self, checkpoint: Path) -> None:
         """Goes on from a complete checkpoint of the same trial."""
         # To the cpu: load_state_dict moves each part to where it belongs.
-        state = torch.load(checkpoint / records.STATE, map_location="cpu", weights_only=True)
+        state = torch.load(checkpoint / checkpoints.STATE, map_location="cpu", weights_only=True)
         made_on = {"views": "cpu", **state["machine"]}  # the only ones that there were once
         for name, value in self._machine().items():
             then = made_on[name]
@@ -317,13 +317,13 @@ class Session:
                     "it goes on, but not to the same bits",
                     stacklevel=2,
                 )
-        self.net.encoder.restore(checkpoint / records.ENCODER)
+        self.net.encoder.restore(checkpoint / checkpoints.ENCODER)
         self.net.head.load_state_dict(state["head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
         if "tally" in state:
             self.tally.load_state_dict(state["tally"])
-        self.history = read_json(checkpoint / records.HISTORY)["epochs"]
+        self.history = read_json(checkpoint / checkpoints.HISTORY)["epochs"]
 
     def _machine(self) -> dict[str, Any]:
         return {

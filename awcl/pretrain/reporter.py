@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from awcl import records
+from awcl import checkpoints
 from awcl.errors import InputError
 from awcl.files import (
     AnyPath,
@@ -76,9 +76,11 @@ class FolderReporter:
             _refuse_other(read_json(trial), self.about, trial)
         elif machine.place()[0] == 0:
             write_json(trial, self.about)
-        checkpoint = records.newest_checkpoint(self.run, partial=True)
+        checkpoint = checkpoints.newest(self.run, partial=True)
         if machine.place()[0] == 0:
-            epochs = [] if checkpoint is None else read_json(checkpoint / records.HISTORY)["epochs"]
+            epochs = (
+                [] if checkpoint is None else read_json(checkpoint / checkpoints.HISTORY)["epochs"]
+            )
             with whole_file(self.run / "history.jsonl") as part:
                 part.write_text("".join(json.dumps(row) + "\n" for row in epochs))
         machine.barrier()
@@ -91,14 +93,14 @@ class FolderReporter:
 
     def partial(self, epochs: int, steps: int, save: Save) -> None:
         if machine.place()[0] == 0:
-            write_checkpoint(self.run, records.checkpoint_name(epochs, steps), save)
+            write_checkpoint(self.run, checkpoints.folder_name(epochs, steps), save)
 
     def _write(self, metrics: dict[str, Any], save: Save) -> None:
-        write_checkpoint(self.run, records.checkpoint_name(metrics["epoch"]), save)
+        write_checkpoint(self.run, checkpoints.folder_name(metrics["epoch"]), save)
         with open(self.run / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
         # Later ones are broken; the run gets there again.
-        records.prune_checkpoints(self.run, self.keep, up_to=metrics["epoch"])
+        checkpoints.prune(self.run, self.keep, up_to=metrics["epoch"])
         self.log(metrics)
 
 

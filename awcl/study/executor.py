@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from ray import tune
 
+from awcl import checkpoints
 from awcl.errors import InputError
 from awcl.files import AnyPath, remove_folder
-from awcl.records import LAUNCH
 from awcl.study import arriving, driver, jobs, stopping
 from awcl.study.asha import Asha
 from awcl.study.cluster import beside, drivers_ask_for, fitting, ray_session, slots
@@ -150,7 +150,7 @@ def _progress(plan: Plan, places: int, asha: Asha | None = None) -> Progress:
 
 
 def _tuner(plan: Plan, recorder: Recorder, places: int) -> tune.Tuner:
-    study, launch = plan.study, time.strftime(f"{LAUNCH}%Y%m%d-%H%M%S")
+    study, launch = plan.study, time.strftime(f"{checkpoints.LAUNCH}%Y%m%d-%H%M%S")
     queue = Slots(
         list(plan.pending),
         places,

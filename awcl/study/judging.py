@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from awcl import records, warm
+from awcl import checkpoints, warm
 from awcl.config import TrialConfig
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
@@ -23,12 +23,12 @@ def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
     device = device_for(gpus)
     config, pack, taxonomy = opened(job)
     checkpoint = as_path(job["checkpoint"])
-    with records.opened(checkpoint) as local:
-        encoder = Encoder.load(local / records.ENCODER).to(device)
+    with checkpoints.opened(checkpoint) as local:
+        encoder = Encoder.load(local / checkpoints.ENCODER).to(device)
     settings = tasks.settings(job["settings"])
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
-    result["checkpoint"] = records.checkpoint_digest(checkpoint)
-    result["epoch"] = records.checkpoint_epoch(checkpoint)
+    result["checkpoint"] = checkpoints.digest(checkpoint)
+    result["epoch"] = checkpoints.epoch_of(checkpoint)
     result["metrics"] |= domain_seen(config, pack, predictions, result["metrics"])
     write_evaluation(as_path(job["folder"]), result, predictions, figures)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from awcl import records
+from awcl import complete
 from awcl.data.pack import FramePack
 from awcl.data.packing import user_cache
 from awcl.errors import InputError
@@ -35,10 +35,10 @@ def share(pack: FramePack, storage: AnyPath, node_disk: bool = False) -> None:
     if not isinstance(storage, ObjectPath) and not node_disk:
         return
     final = shared(pack, storage)
-    if (final / records.COMPLETE).is_file():
+    if (final / complete.COMPLETE).is_file():
         return
-    if not (pack.folder / records.COMPLETE).is_file():
-        records.mark_complete(pack.folder)
+    if not (pack.folder / complete.COMPLETE).is_file():
+        complete.mark(pack.folder)
     if isinstance(final, ObjectPath):
         _put(pack.folder, final)
 
@@ -47,7 +47,7 @@ def _put(folder: Path, final: ObjectPath) -> None:
     """Goes on where a put was broken off: a shard is there whole or not at all, and its pixels are
     those that the pack is named by."""
     there, ours = sizes(final), sizes(folder)
-    names = [name for name in sorted(ours) if name != records.COMPLETE]
+    names = [name for name in sorted(ours) if name != complete.COMPLETE]
     names = [name for name in names if not _is_shard(name) or there.get(name) != ours[name]]
     total = sum(ours[name] for name in names)
     print(f"pack {folder.name}: putting {amount(total)} into {final}", flush=True)
@@ -55,7 +55,7 @@ def _put(folder: Path, final: ObjectPath) -> None:
         for name in names:
             (final / name).put(folder / name)
             bar.update(ours[name])
-    (final / records.COMPLETE).put(folder / records.COMPLETE)
+    (final / complete.COMPLETE).put(folder / complete.COMPLETE)
 
 
 def _is_shard(name: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from awcl import hashing
+from awcl import checkpoints, hashing
 from awcl.config import TrialConfig, shown, with_values
 from awcl.data.pack import FramePack
 from awcl.data.packing import find_or_build
@@ -23,18 +23,11 @@ from awcl.pretrain import methods
 from awcl.pretrain.feed import draws
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
-from awcl.records import Command, StudyFolder, TrialFolder, checkpoint_digest
+from awcl.records import Command, StudyFolder, TrialFolder
+from awcl.study.growth import check_growth, with_stored_points
 from awcl.study.packs import local_storage, share
 from awcl.study.sampling import Point
-from awcl.study.space import (
-    Study,
-    arms_of,
-    check_growth,
-    confirms,
-    not_run,
-    runnable,
-    with_stored_points,
-)
+from awcl.study.space import Study, arms_of, confirms, not_run, runnable
 from awcl.study.starts import with_weights
 from awcl.taxonomy import Taxonomy
 
@@ -109,7 +102,7 @@ class Plan:
             return
         for settings in missing:
             digest = hashing.of_json(settings.model_dump(mode="json"))
-            folder = trial.folder.evaluation(settings.name, digest, checkpoint_digest(checkpoint))
+            folder = trial.folder.evaluation(settings.name, digest, checkpoints.digest(checkpoint))
             yield Evaluation(trial, tasks.for_trial(settings, trial.config), checkpoint, folder)
 
     def _unjudged(self, trial: Trial) -> list[tasks.TaskSettings]:

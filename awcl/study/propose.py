@@ -10,9 +10,10 @@ from optuna.distributions import (
 
 from awcl.errors import InputError
 from awcl.records import StudyFolder
+from awcl.study.growth import stored_study
 from awcl.study.results import results
 from awcl.study.sampling import Axes, Point, Range
-from awcl.study.space import Study, configuration, points, stored_study, varied
+from awcl.study.space import Study, configuration, points, varied
 
 STARTUP = 10  # below so many results the proposals are random draws
 TRIES = 200  # in a row, of which none is new

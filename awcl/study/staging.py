@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from awcl import records
+from awcl import complete
 from awcl.errors import InputError
 from awcl.files import AnyPath, put_in_place, read_json, remove_folder, sizes
-from awcl.records import Listed
 from awcl.study.stages import amount
 from awcl.study.transfer import DISK_IS_FULL, Arrival, Tell, fetch_all, mend
 
@@ -71,7 +70,7 @@ def _bring(source: AnyPath, final: Path, tell: Tell) -> None:
     if read_json(part / "PACK.json").get("digest") != final.name:
         remove_folder(part)
         raise InputError(f"{source}: holds another pack; {mend(source)}")
-    (part / records.COMPLETE).write_bytes((source / records.COMPLETE).read_bytes())
+    (part / complete.COMPLETE).write_bytes((source / complete.COMPLETE).read_bytes())
     put_in_place(part, final)
     arrival.end()
 
@@ -85,21 +84,21 @@ def _is_whole(final: Path) -> bool:
     return all(there.get(name) == size for name, size in read_json(about)["files"].items())
 
 
-def _sound(source: AnyPath) -> list[Listed]:
+def _sound(source: AnyPath) -> list[complete.Listed]:
     """The files of the pack, by their names in one folder."""
     try:
-        files = records.listed(source)
+        files = complete.listed(source)
     except InputError as error:
         raise InputError(f"pack {source}: {error}; {mend(source)}") from error
     for file in files:
         if Path(file.name).name != file.name:
             raise InputError(
-                f"pack {source}: {records.COMPLETE} lists {file.name!r}, no plain name"
+                f"pack {source}: {complete.COMPLETE} lists {file.name!r}, no plain name"
             )
     return files
 
 
-def _has(part: Path, file: Listed) -> bool:
+def _has(part: Path, file: complete.Listed) -> bool:
     """A file got its name when it was compared and on disk."""
     path = part / file.name
     return path.is_file() and path.stat().st_size == file.bytes

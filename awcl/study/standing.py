@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from awcl import checkpoints
 from awcl.config import TrialConfig, flat, parse
-from awcl.records import StudyFolder, TrialFolder, checkpoints, epochs_done
+from awcl.records import StudyFolder, TrialFolder, epochs_done
 from awcl.study.asha import Asha
 from awcl.study.progress import UNKNOWN, Course, Progress, minutes
 from awcl.study.stages import duration
@@ -142,7 +143,7 @@ def _standing(
 ) -> Standing:
     done = trial.done or {}
     runs = running is not None and bool(starts) and starts[-1]["launch"] == running
-    made = checkpoints(trial.train)
+    made = checkpoints.all_of(trial.train)
     return Standing(
         key=trial.key,
         config=parse(TrialConfig, trial.about["config"], trial.key),

@@ -1,6 +1,7 @@
 """Early stopping on what a study has stored: rungs rebuilt, decisions kept, ends marked. No ray."""
 
-from awcl.records import StudyFolder, checkpoint_epoch
+from awcl import checkpoints
+from awcl.records import StudyFolder
 from awcl.study.asha import Asha, Decision
 from awcl.study.plan import Plan, Trial
 from awcl.study.space import never_stopped
@@ -46,7 +47,7 @@ def close_what_ended(plan: Plan) -> None:
         checkpoint = trial.folder.checkpoint()
         if checkpoint is None:
             continue
-        epoch = checkpoint_epoch(checkpoint)
+        epoch = checkpoints.epoch_of(checkpoint)
         if epoch == trial.config.pretrain.epochs:
             trial.folder.write_done("finished", epoch=epoch)
         else:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from awcl import complete
 from awcl.errors import InputError
 from awcl.files import AnyPath, pieces, whole_file
-from awcl.records import Listed
 from awcl.study.stages import LINE_EVERY, amount, duration
 
 STREAMS = 8  # files at a time: one connection to a store gives some 50 to 100 MB/s
@@ -27,7 +27,9 @@ class Corrupt(OSError):
     """What came is not what was put there."""
 
 
-def fetch_all(source: AnyPath, part: Path, files: list[Listed], arrival: "Arrival") -> None:
+def fetch_all(
+    source: AnyPath, part: Path, files: list[complete.Listed], arrival: "Arrival"
+) -> None:
     """Several files at a time. The first error ends all, and is raised."""
     over = threading.Event()
     with ThreadPoolExecutor(STREAMS, "staging") as pool:
@@ -42,7 +44,7 @@ def fetch_all(source: AnyPath, part: Path, files: list[Listed], arrival: "Arriva
 
 
 def _fetch(
-    source: AnyPath, part: Path, file: Listed, arrival: "Arrival", over: threading.Event
+    source: AnyPath, part: Path, file: complete.Listed, arrival: "Arrival", over: threading.Event
 ) -> None:
     """A file, again where its connection breaks or it comes corrupt. over: somebody else failed."""
     for tried in range(1, TRIES + 1):
@@ -66,7 +68,7 @@ def _fetch(
 
 
 def _fetch_once(
-    source: AnyPath, part: Path, file: Listed, arrival: "Arrival", over: threading.Event
+    source: AnyPath, part: Path, file: complete.Listed, arrival: "Arrival", over: threading.Event
 ) -> None:
     """Raises Corrupt where it is not what COMPLETE.json says; nothing has its name then."""
     hashed, count = hashlib.sha256(), 0

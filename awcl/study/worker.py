@@ -11,7 +11,7 @@ from typing import Any, Literal
 import ray.train
 import torch
 
-from awcl import records
+from awcl import checkpoints, records
 from awcl.config import RunConfig, TrialConfig
 from awcl.data.pack import FramePack
 from awcl.downstream.diagnostics import Diagnostics
@@ -56,7 +56,7 @@ class RayReporter:
 
     def start(self) -> Path | None:
         copy = Path(self._copy.name)
-        return records.newest_checkpoint(self.trial.train, partial=True, copy=copy)
+        return checkpoints.newest(self.trial.train, partial=True, copy=copy)
 
     def epoch(self, metrics: dict[str, Any], save: Save) -> None:
         # One JSON field, so that what Tune adds to a result cannot be taken for a metric of ours.
@@ -70,9 +70,9 @@ class RayReporter:
             ray.train.report(
                 row,
                 checkpoint=ray.train.Checkpoint.from_directory(folder),
-                checkpoint_dir_name=records.checkpoint_name(metrics["epoch"]),
+                checkpoint_dir_name=checkpoints.folder_name(metrics["epoch"]),
             )
-        records.prune_checkpoints(self.trial.train, self.keep, up_to=metrics["epoch"])
+        checkpoints.prune(self.trial.train, self.keep, up_to=metrics["epoch"])
 
     def notice(self) -> bool:
         """One more machine to go, or an earlier end, is one more notice."""
@@ -83,7 +83,7 @@ class RayReporter:
         # Training goes on after it: Train ends the workers at the deadline, and where they ended
         # by themselves it would take that for the end of the training, or for a failure.
         if ray.train.get_context().get_world_rank() == 0:
-            write_checkpoint(self.trial.train, records.checkpoint_name(epochs, steps), save)
+            write_checkpoint(self.trial.train, checkpoints.folder_name(epochs, steps), save)
 
 
 def device_for(gpus: float) -> Literal["cpu", "cuda"]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from awcl import records
+from awcl import checkpoints
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.records import StudyFolder, TrialFolder
@@ -41,12 +41,12 @@ def register(uri: str, study: StudyFolder, key: str | None = None) -> Registered
     checkpoint = trial.checkpoint()
     if checkpoint is None:
         raise InputError(f"{trial.path}: no complete checkpoint to register")
-    name, digest = study.definition["name"], records.checkpoint_digest(checkpoint)
+    name, digest = study.definition["name"], checkpoints.digest(checkpoint)
     try:
         version = _version(connect(uri), name, digest)
         if version is None:
-            with records.opened(checkpoint) as local:
-                version = _add(uri, study, trial, Encoder.load(local / records.ENCODER), digest)
+            with checkpoints.opened(checkpoint) as local:
+                version = _add(uri, study, trial, Encoder.load(local / checkpoints.ENCODER), digest)
         is_best = best is not None and best.key == trial.key
         if is_best and BEST not in version.aliases:
             connect(uri).set_registered_model_alias(name, BEST, version.version)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from awcl import records
+from awcl import complete
 from awcl.files import write_json
 from awcl.study.staging import staged
 from benchmarks.harness import Row, Run
@@ -59,5 +59,5 @@ def made(folder: Path, shard_bytes: int) -> Path:
         (folder / name).write_bytes(rng.bytes(shard_bytes))
     files = dict.fromkeys(names, shard_bytes)
     write_json(folder / "PACK.json", {"digest": folder.name, "files": files})
-    records.mark_complete(folder)
+    complete.mark(folder)
     return folder

@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from awcl import hashing, records
+from awcl import checkpoints, hashing, records
 from awcl.config import TrialConfig, with_values
 from awcl.files import as_path, read_json
 from awcl.study.space import Resources, Study
@@ -109,7 +109,7 @@ def make_template(table: Path, storage: Path, backbone: str) -> None:
             "node_disk": None,
             "taxonomy": once.anatomy.taxonomy,
             "settings": plan.study.tasks[0],
-            "checkpoint": str(run / records.checkpoint_name(1)),
+            "checkpoint": str(run / checkpoints.folder_name(1)),
             "folder": str(run / "eval" / "planes"),
         },
         cpus=1,
@@ -169,8 +169,8 @@ def evaluate_job(job: dict[str, Any], cpus: int, gpus: float) -> None:
     own = {
         "settings": job["settings"],
         "time": time.time(),
-        "checkpoint": records.checkpoint_digest(checkpoint),
-        "epoch": records.checkpoint_epoch(checkpoint),
+        "checkpoint": checkpoints.digest(checkpoint),
+        "epoch": checkpoints.epoch_of(checkpoint),
     }
     predictions = pd.read_parquet(told / "predictions.parquet")
     write_evaluation(folder, read_json(told / "EVAL.json") | own, predictions)
@@ -181,9 +181,9 @@ def _template(trial: records.TrialFolder) -> Path:
 
 
 def _store_checkpoint(trial: records.TrialFolder, template: Path, epochs: int) -> None:
-    checkpoint = trial.train / records.checkpoint_name(epochs)
+    checkpoint = trial.train / checkpoints.folder_name(epochs)
     checkpoint.mkdir(parents=True)
-    for file in (template / records.checkpoint_name(1)).iterdir():
+    for file in (template / checkpoints.folder_name(1)).iterdir():
         os.link(file, checkpoint / file.name)
 
 

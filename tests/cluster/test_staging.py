@@ -14,7 +14,7 @@ import pytest
 from faulty_store import FaultyStore, running
 from stored import contents
 
-from awcl import objects, records
+from awcl import complete, objects
 from awcl.errors import InputError
 from awcl.files import AnyPath, as_path, write_json
 from awcl.study import packs, staging, transfer
@@ -52,7 +52,7 @@ def folders(tmp_path) -> Callable[..., Path]:
         for name in names:
             (folder / name).write_bytes(rng.randbytes(BYTES))
         write_json(folder / "PACK.json", {"digest": digest, "files": dict.fromkeys(names, BYTES)})
-        records.mark_complete(folder)
+        complete.mark(folder)
         return folder
 
     return make
@@ -222,11 +222,11 @@ def test_a_pack_comes_from_a_folder_that_machines_share_too(folders, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / records.COMPLETE).unlink(), "COMPLETE.json: No such file or directory;"),
+        (lambda f: (f / complete.COMPLETE).unlink(), "COMPLETE.json: No such file or directory;"),
         (lambda f: (f / SHARDS[0]).unlink(), f"{SHARDS[0]} is missing; remove"),
         (lambda f: os.truncate(f / SHARDS[0], 9), f"{SHARDS[0]} is corrupt (sha256 differs)"),
         (
-            lambda f: write_json(f / records.COMPLETE, {"files": OUTSIDE}),
+            lambda f: write_json(f / complete.COMPLETE, {"files": OUTSIDE}),
             "COMPLETE.json lists '../x', no plain name",
         ),
         (lambda f: f.rename(f.with_name("ba9876543210")), "holds another pack; remove"),

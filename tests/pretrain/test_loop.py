@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from awcl import records
+from awcl import checkpoints
 from awcl.config import RunConfig, TrialConfig, with_values
 from awcl.data.pack import FramePack
 from awcl.encoder import Encoder, features
@@ -134,13 +134,13 @@ def equal(first, second) -> bool:
 
 def assert_same_end(first: Path, second: Path) -> None:
     """The newest checkpoints of two runs hold the same bits, times apart."""
-    one, other = records.newest_checkpoint(first), records.newest_checkpoint(second)
+    one, other = checkpoints.newest(first), checkpoints.newest(second)
     assert one.name == other.name == f"epoch_{EPOCHS:04d}"
-    assert (one / records.ENCODER).read_bytes() == (other / records.ENCODER).read_bytes()
-    states = [torch.load(run / records.STATE, weights_only=True) for run in (one, other)]
+    assert (one / checkpoints.ENCODER).read_bytes() == (other / checkpoints.ENCODER).read_bytes()
+    states = [torch.load(run / checkpoints.STATE, weights_only=True) for run in (one, other)]
     assert states[0]["optimizer"]["state"]
     assert equal(*states)
-    histories = [read_json(run / records.HISTORY)["epochs"] for run in (one, other)]
+    histories = [read_json(run / checkpoints.HISTORY)["epochs"] for run in (one, other)]
     assert [row["epoch"] for row in histories[0]] == list(range(1, EPOCHS + 1))
     assert without_times(histories[0]) == without_times(histories[1])
 
@@ -175,7 +175,7 @@ def test_each_epoch_has_all_promised_metrics(tiny_pack, tmp_path):
         assert row["images_per_second"] == pytest.approx(2 * 24 / row["seconds"])
         assert row["grad_norm"] > 0
         assert row["positives/mean"] >= 1
-    stored = read_json(records.newest_checkpoint(tmp_path) / records.HISTORY)["epochs"]
+    stored = read_json(checkpoints.newest(tmp_path) / checkpoints.HISTORY)["epochs"]
     assert stored == history
 
 
@@ -222,7 +222,8 @@ def test_the_same_trial_gives_the_same_bits_and_another_seed_others(tiny_pack, t
     train(of, tiny_pack, tmp_path / "b")
     train(config(pretrain__epochs=1, seed=1), tiny_pack, tmp_path / "c")
     weights = [
-        (tmp_path / run / "epoch_0001" / records.ENCODER).read_bytes() for run in ("a", "b", "c")
+        (tmp_path / run / "epoch_0001" / checkpoints.ENCODER).read_bytes()
+        for run in ("a", "b", "c")
     ]
     assert weights[0] == weights[1]
     assert weights[0] != weights[2]
@@ -301,9 +302,9 @@ def test_a_run_stopped_in_any_epoch_goes_on_to_the_same_bits(
 ):
     of = config(pretrain__method=method)
     train(of, tiny_pack, tmp_path, stop_in=stopped_in)
-    before = records.newest_checkpoint(tmp_path)
+    before = checkpoints.newest(tmp_path)
     assert (before.name if before else None) == (
-        records.checkpoint_name(stopped_in - 1) if stopped_in > 1 else None
+        checkpoints.folder_name(stopped_in - 1) if stopped_in > 1 else None
     )
     torch.manual_seed(99)
     train(of, tiny_pack, tmp_path)
@@ -334,7 +335,7 @@ def test_from_broken_checkpoints_it_goes_back_to_the_same_bits(
     of = config()
     train(of, tiny_pack, tmp_path, stop_in=3)
     for epoch in range(2, 2 - broken, -1):
-        os.truncate(tmp_path / f"epoch_000{epoch}" / records.STATE, 1000)
+        os.truncate(tmp_path / f"epoch_000{epoch}" / checkpoints.STATE, 1000)
     with pytest.warns(UserWarning, match=r"is set aside: state\.pt has 1000 bytes") as said:
         train(of, tiny_pack, tmp_path)
     assert ["epoch_0002" in str(one.message) for one in said] == [True, False][:broken]
@@ -392,7 +393,7 @@ def train_until_notice(of: TrialConfig, pack: FramePack, folder: Path, at: int, 
     reporter = GoneOnNotice(folder, about(of, pack), at=at)
     with pytest.raises(KeyboardInterrupt):
         pretrain(of, pack, TAXONOMY, reporter, [Bystander(pack)], run)
-    return records.newest_checkpoint(folder, partial=True).name
+    return checkpoints.newest(folder, partial=True).name
 
 
 @pytest.fixture
@@ -407,7 +408,7 @@ def test_a_run_with_notice_at_any_step_goes_on_to_the_same_bits(
     """An epoch has three steps: in the first one, in the middle, after the last one."""
     of = config(pretrain__method="stateful")
     made = train_until_notice(of, tiny_pack, tmp_path, at=step)
-    assert made == records.checkpoint_name((step - 1) // 3, (step - 1) % 3 + 1)
+    assert made == checkpoints.folder_name((step - 1) // 3, (step - 1) % 3 + 1)
     torch.manual_seed(99)
     train(of, tiny_pack, tmp_path)
     assert_same_end(tmp_path, uninterrupted("stateful"))
@@ -423,7 +424,7 @@ def test_a_queue_goes_on_to_the_same_bits_within_an_epoch(
     train_until_notice(of, tiny_pack, tmp_path, at=step)
     train(of, tiny_pack, tmp_path)
     assert_same_end(tmp_path, uninterrupted("moco"))
-    state = torch.load(records.newest_checkpoint(tmp_path) / records.STATE, weights_only=True)
+    state = torch.load(checkpoints.newest(tmp_path) / checkpoints.STATE, weights_only=True)
     assert int(state["method"]["steps_done"]) == 3 * EPOCHS
     assert (state["method"]["queue_frames"] >= 0).all()
 
@@ -464,7 +465,7 @@ def test_from_a_broken_partial_checkpoint_it_goes_back_to_the_same_bits(
     tiny_pack, tmp_path, uninterrupted, asked_each_step
 ):
     made = train_until_notice(config(), tiny_pack, tmp_path, at=5)
-    os.truncate(tmp_path / made / records.STATE, 1000)
+    os.truncate(tmp_path / made / checkpoints.STATE, 1000)
     with pytest.warns(UserWarning, match=rf"{made} is set aside: state\.pt has 1000 bytes"):
         train(config(), tiny_pack, tmp_path)
     assert_same_end(tmp_path, uninterrupted("groups"))
@@ -501,7 +502,7 @@ def test_a_loss_that_is_not_finite_is_named_by_epoch_step_and_rate(tiny_pack, tm
     )
     with pytest.raises(NotFiniteError, match=said):
         train(of, tiny_pack, tmp_path)
-    assert records.newest_checkpoint(tmp_path) is None
+    assert checkpoints.newest(tmp_path) is None
 
 
 def test_another_number_of_processes_than_workers_is_refused(tiny_pack, tmp_path):
@@ -583,5 +584,5 @@ def test_two_workers_end_with_equal_weights_and_go_on_to_the_same_bits(tiny_pack
         assert equal(*each)
     assert_same_end(tmp_path / "whole", tmp_path / "resumed")
     assert_same_end(tmp_path / "whole", tmp_path / "noticed")
-    history = read_json(tmp_path / "whole" / f"epoch_{EPOCHS:04d}" / records.HISTORY)["epochs"]
+    history = read_json(tmp_path / "whole" / f"epoch_{EPOCHS:04d}" / checkpoints.HISTORY)["epochs"]
     assert all(row.keys() >= PROMISED for row in history)

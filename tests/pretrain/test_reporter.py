@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.config import TrialConfig, with_values
 from awcl.errors import InputError
 from awcl.pretrain.reporter import FolderReporter
@@ -23,10 +23,10 @@ def run_epochs(reporter: FolderReporter, first: int, last: int) -> None:
     for epoch in range(first, last + 1):
 
         def save(folder: Path, epoch: int = epoch) -> None:
-            (folder / records.STATE).write_text(f"state {epoch}")
+            (folder / checkpoints.STATE).write_text(f"state {epoch}")
             rows = [{"epoch": e, "loss": e / 10} for e in range(1, epoch + 1)]
-            (folder / records.HISTORY).write_text(json.dumps({"epochs": rows}))
-            records.mark_complete(folder)
+            (folder / checkpoints.HISTORY).write_text(json.dumps({"epochs": rows}))
+            complete.mark(folder)
 
         reporter.epoch({"epoch": epoch, "loss": epoch / 10}, save)
 
@@ -58,13 +58,13 @@ def test_the_newest_checkpoints_are_kept(tmp_path, keep):
 
 def partial(reporter: FolderReporter, epochs: int, steps: int) -> Path:
     def save(folder: Path) -> None:
-        (folder / records.STATE).write_text(f"state {epochs} {steps}")
+        (folder / checkpoints.STATE).write_text(f"state {epochs} {steps}")
         rows = [{"epoch": e} for e in range(1, epochs + 1)]
-        (folder / records.HISTORY).write_text(json.dumps({"epochs": rows}))
-        records.mark_complete(folder)
+        (folder / checkpoints.HISTORY).write_text(json.dumps({"epochs": rows}))
+        complete.mark(folder)
 
     reporter.partial(epochs, steps, save)
-    return reporter.run / records.checkpoint_name(epochs, steps)
+    return reporter.run / checkpoints.folder_name(epochs, steps)
 
 
 def test_a_partial_checkpoint_is_gone_on_from_and_goes_with_the_epoch(tmp_path):
@@ -108,20 +108,20 @@ def test_each_epoch_is_logged(tmp_path):
 
 
 def truncate(checkpoint: Path) -> None:
-    file = checkpoint / records.STATE
+    file = checkpoint / checkpoints.STATE
     os.truncate(file, file.stat().st_size - 1)
 
 
 def corrupt(checkpoint: Path) -> None:
-    (checkpoint / records.STATE).write_text("stale 5")
+    (checkpoint / checkpoints.STATE).write_text("stale 5")
 
 
 def without_mark(checkpoint: Path) -> None:
-    (checkpoint / records.COMPLETE).unlink()
+    (checkpoint / complete.COMPLETE).unlink()
 
 
 def lost_file(checkpoint: Path) -> None:
-    (checkpoint / records.HISTORY).unlink()
+    (checkpoint / checkpoints.HISTORY).unlink()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_broken_newest_checkpoint_is_set_aside_and_the_one_before_used(tmp_pat
     run_epochs(again, 5, 5)
     assert kept(tmp_path) == ["epoch_0004", "epoch_0005"]
     assert FolderReporter(tmp_path, about()).start() == tmp_path / "epoch_0005"
-    assert (tmp_path / "epoch_0005" / records.STATE).read_text() == "state 5"
+    assert (tmp_path / "epoch_0005" / checkpoints.STATE).read_text() == "state 5"
 
 
 def test_broken_checkpoints_do_not_push_out_those_of_the_run_that_begins_anew(tmp_path):
@@ -171,7 +171,7 @@ def test_a_save_that_fails_leaves_no_checkpoint_and_no_line(tmp_path):
     run_epochs(reporter, 1, 1)
 
     def full(folder: Path) -> None:
-        (folder / records.STATE).write_text("half")
+        (folder / checkpoints.STATE).write_text("half")
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):

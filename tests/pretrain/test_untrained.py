@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from awcl import records, warm
+from awcl import checkpoints, complete, warm
 from awcl.config import RunConfig, TrialConfig, flat, shown, with_values
 from awcl.downstream.pretrained import Pretrained
 from awcl.encoder import Encoder
@@ -64,17 +64,17 @@ def test_an_untrained_trial_is_one_checkpoint_of_epoch_0_and_one_row(tiny_pack, 
     of = config(pretrain__epochs=0)
     [row] = run(of, tiny_pack, tmp_path)
     assert row["epoch"] == 0 and row["val/proxy"] > 0 and "loss" not in row
-    checkpoint = records.newest_checkpoint(tmp_path)
-    assert checkpoint.name == "epoch_0000" and records.why_incomplete(checkpoint) is None
-    assert same(Encoder.load(checkpoint / records.ENCODER), initial_encoder(of))
+    checkpoint = checkpoints.newest(tmp_path)
+    assert checkpoint.name == "epoch_0000" and complete.why_not(checkpoint) is None
+    assert same(Encoder.load(checkpoint / checkpoints.ENCODER), initial_encoder(of))
 
 
 def test_running_it_again_does_nothing(tiny_pack, tmp_path):
     of, evaluator = config(pretrain__epochs=0), Width()
     first = run(of, tiny_pack, tmp_path, evaluator)
-    digest = records.checkpoint_digest(tmp_path / "epoch_0000")
+    digest = checkpoints.digest(tmp_path / "epoch_0000")
     assert run(of, tiny_pack, tmp_path, evaluator) == first and evaluator.asked == 1
-    assert records.checkpoint_digest(tmp_path / "epoch_0000") == digest
+    assert checkpoints.digest(tmp_path / "epoch_0000") == digest
 
 
 def test_it_is_the_very_start_of_the_trained_one_of_its_seed(tiny_pack, tmp_path):
@@ -83,7 +83,7 @@ def test_it_is_the_very_start_of_the_trained_one_of_its_seed(tiny_pack, tmp_path
     run(still, tiny_pack, tmp_path / "still")
     run(config(pretrain__epochs=0, seed=4), tiny_pack, tmp_path / "none")
     trained, untrained = (
-        Encoder.load(records.newest_checkpoint(tmp_path / name) / records.ENCODER)
+        Encoder.load(checkpoints.newest(tmp_path / name) / checkpoints.ENCODER)
         for name in ("still", "none")
     )
     assert unmoved(trained, untrained)
@@ -120,12 +120,12 @@ def test_a_trial_starts_from_the_weights_that_its_key_names(tiny_pack, tmp_path)
     name = warm.keep(str(tmp_path / "given.safetensors"), "test_resnet", 32, kept)
     untrained = config(model__init=name, pretrain__epochs=0)
     run(untrained, tiny_pack, tmp_path / "none", weights=kept)
-    stored = Encoder.load(tmp_path / "none" / "epoch_0000" / records.ENCODER)
+    stored = Encoder.load(tmp_path / "none" / "epoch_0000" / checkpoints.ENCODER)
     assert same(stored, given) and (stored.mean, stored.std) == (0.3, 0.2)
 
     still = config(model__init=name, pretrain__lr=1e-30, pretrain__optimizer="sgd")
     run(still, tiny_pack, tmp_path / "still", weights=kept)
-    trained = Encoder.load(tmp_path / "still" / "epoch_0001" / records.ENCODER)
+    trained = Encoder.load(tmp_path / "still" / "epoch_0001" / checkpoints.ENCODER)
     assert unmoved(trained, given) and trained.mean == 0.3
     assert name in about(still, tiny_pack)["config"]["model"]["init"]
     assert str(tmp_path) not in str(about(still, tiny_pack))

@@ -12,7 +12,8 @@ from awcl.downstream.evaluation import write_evaluation
 from awcl.files import whole_file
 from awcl.pretrain.methods import canonical
 from awcl.records import StudyFolder, TrialFolder
-from awcl.study.space import arms_of, stored_study
+from awcl.study.growth import stored_study
+from awcl.study.space import arms_of
 
 CLASSES = np.array(["4CH", "HCP", "LVOT"])
 PATIENTS, FRAMES = 12, 6  # frames a patient

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.errors import EvaluationError
 from awcl.study import stopping
 from awcl.study.confirming import confirmed, without_baseline
@@ -35,10 +35,10 @@ def plan(tiny_study, tiny_frames, tmp_path):
 
 def end(trial, proxy, outcome="finished", epoch=2):
     trial.folder.append_history({"epoch": epoch, "time": 1.0, "val/proxy": proxy})
-    made = trial.folder.train / records.checkpoint_name(epoch)
+    made = trial.folder.train / checkpoints.folder_name(epoch)
     made.mkdir(parents=True)
-    (made / records.ENCODER).write_bytes(b"weights")
-    records.mark_complete(made)
+    (made / checkpoints.ENCODER).write_bytes(b"weights")
+    complete.mark(made)
     trial.folder.write_done(outcome, epoch=epoch)
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from ray import tune
 
-from awcl.records import newest_checkpoint
+from awcl import checkpoints
 from awcl.study import driver, jobs
 from awcl.study.cluster import drivers_ask_for
 from awcl.study.plan import make_plan
@@ -25,7 +25,7 @@ class Late(tune.Callback):
             return
         self.epochs.append(json.loads(result["row"])["epoch"])
         end = time.monotonic() + 60
-        last = lambda: newest_checkpoint(self.trial.folder.train, after=1)  # noqa: E731
+        last = lambda: checkpoints.newest(self.trial.folder.train, after=1)  # noqa: E731
         while last() is None and time.monotonic() < end:
             time.sleep(0.1)
         time.sleep(5)  # Train's controller and its worker end meanwhile

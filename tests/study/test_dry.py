@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.config import with_values
 from awcl.errors import InputError
 from awcl.study import dry
@@ -58,8 +58,8 @@ def test_what_is_done_is_not_counted(tiny_study, tiny_frames, tmp_path, monkeypa
         assert "a step of" in "\n".join(dry.tell(plan)), "its checkpoint is gone"
         made = plan.trials[0].folder.train / "epoch_0002"
         made.mkdir(parents=True)
-        (made / records.ENCODER).write_bytes(b"w")
-        records.mark_complete(made)
+        (made / checkpoints.ENCODER).write_bytes(b"w")
+        complete.mark(made)
         assert list(dry.tell(plan))[-1] == "every trial is done"
 
 

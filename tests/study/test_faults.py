@@ -8,7 +8,7 @@ import pytest
 from disturbing import LONG, one_trial, started, undisturbed, wait_for, without_times
 from processes import of_session
 
-from awcl import records
+from awcl import checkpoints, complete
 
 EPOCHS = 5
 pytestmark = pytest.mark.slow
@@ -31,8 +31,8 @@ def test_after_the_driver_and_then_a_worker_were_killed_all_is_as_if_nothing_had
         wait_for(lambda: len(trial.folder.history()) >= max(2, len(stored) + 1), study, log)
         told = trial.folder.history()
         assert told[: len(stored)] == stored
-        newest = records.newest_checkpoint(trial.folder.train)
-        os.truncate(newest / records.STATE, 1000)
+        newest = checkpoints.newest(trial.folder.train)
+        os.truncate(newest / checkpoints.STATE, 1000)
         (worker,) = [p for p in of_session(study.pid) if "RayTrainWorker" in " ".join(p.cmdline())]
         worker.send_signal(signal.SIGKILL)
         wanted = undisturbed(trial, tmp_path / "undisturbed")
@@ -42,7 +42,7 @@ def test_after_the_driver_and_then_a_worker_were_killed_all_is_as_if_nothing_had
     assert without_times(trial.folder.history()) == without_times(wanted)
     assert trial.folder.done == {"outcome": "finished", "epoch": EPOCHS}
     assert len(trial.folder.starts()) == 2  # the worker was restarted within the trial
-    assert records.why_incomplete(trial.folder.checkpoint()) is None
+    assert complete.why_not(trial.folder.checkpoint()) is None
     assert len(trial.folder.evaluations()) == 1
     points = sqlite3.connect(tmp_path / "mlflow.db").execute(
         "select count(*), count(distinct step) from metrics where key = 'val/proxy' "

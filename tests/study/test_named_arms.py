@@ -12,20 +12,10 @@ from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.records import StudyFolder
 from awcl.study import arms, dry
+from awcl.study.growth import check_growth, stored_study, with_stored_points
 from awcl.study.plan import held, make_plan
 from awcl.study.propose import propose
-from awcl.study.space import (
-    Study,
-    arms_of,
-    check_growth,
-    configuration,
-    expand,
-    not_run,
-    points,
-    runnable,
-    stored_study,
-    with_stored_points,
-)
+from awcl.study.space import Study, arms_of, configuration, expand, not_run, points, runnable
 from awcl.study.standing import standings
 from awcl.study.table import render
 from awcl.tracking.projection import of_study, of_trial

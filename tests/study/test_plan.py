@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.config import with_values
 from awcl.data.table import FrameTable
 from awcl.downstream import tasks
@@ -188,11 +188,11 @@ def test_another_definition_is_refused_with_the_difference_and_stores_nothing(
 
 
 def checkpoint(trial, epoch: int, weights: bytes = b"w") -> None:
-    folder = trial.folder.train / "launch" / records.checkpoint_name(epoch)
+    folder = trial.folder.train / "launch" / checkpoints.folder_name(epoch)
     folder.mkdir(parents=True)
-    (folder / records.ENCODER).write_bytes(weights)
-    write_json(folder / records.HISTORY, {"epochs": [{"epoch": n + 1} for n in range(epoch)]})
-    records.mark_complete(folder)
+    (folder / checkpoints.ENCODER).write_bytes(weights)
+    write_json(folder / checkpoints.HISTORY, {"epochs": [{"epoch": n + 1} for n in range(epoch)]})
+    complete.mark(folder)
 
 
 def judge(evaluation) -> None:
@@ -202,7 +202,7 @@ def judge(evaluation) -> None:
         "metrics": {},
         "time": 0.0,
         "settings": evaluation.settings.model_dump(mode="json"),
-        "epoch": records.checkpoint_epoch(evaluation.checkpoint),
+        "epoch": checkpoints.epoch_of(evaluation.checkpoint),
     }
     write_evaluation(evaluation.folder, result, pd.DataFrame({"a": [1]}))
 
@@ -270,7 +270,7 @@ def test_what_was_judged_stands_whatever_becomes_of_the_checkpoint(
     [evaluation] = plan.missing_evaluations()
     assert evaluation.checkpoint.name == "epoch_0002"
     judge(evaluation)
-    (evaluation.checkpoint / records.ENCODER).write_bytes(b"")
+    (evaluation.checkpoint / checkpoints.ENCODER).write_bytes(b"")
     assert plan.done, "no other epoch is judged in its place"
 
 
@@ -282,7 +282,7 @@ def test_a_finished_trial_that_nothing_can_judge_any_more_is_trained_to_its_end_
     trial.folder.write_done("finished", epoch=2)
     checkpoint(trial, 1)
     checkpoint(trial, 2)
-    (trial.folder.train / "launch" / "epoch_0002" / records.ENCODER).write_bytes(b"")
+    (trial.folder.train / "launch" / "epoch_0002" / checkpoints.ENCODER).write_bytes(b"")
     with pytest.warns(UserWarning, match="set aside"):
         assert plan.lost == plan.pending == [trial]
         assert list(plan.missing_evaluations()) == []

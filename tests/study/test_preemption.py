@@ -13,7 +13,7 @@ from disturbing import LONG, STEPS, one_trial, started, undisturbed, wait_for, w
 from machines import busy_nodes, drain, three_machines
 from ray.cluster_utils import Cluster
 
-from awcl import records
+from awcl import checkpoints
 from awcl.files import read_json
 from awcl.study.plan import Trial
 
@@ -56,7 +56,7 @@ def test_a_trial_saves_at_once_and_goes_on_elsewhere_from_that_step(
         assert time.time() < end
         assert 0 < int(partial(trial)[0].name[-5:]) < STEPS
         (whole,) = trial.folder.train.glob("*/epoch_0001")
-        os.truncate(whole / records.STATE, 1000)
+        os.truncate(whole / checkpoints.STATE, 1000)
         time.sleep(max(0, end + 0.5 - time.time()))
         cluster.remove_node(node)
         assert study.wait(LONG) == 0, log.read_text()
@@ -65,7 +65,7 @@ def test_a_trial_saves_at_once_and_goes_on_elsewhere_from_that_step(
     assert without_times(map(json.loads, lines)) == without_times(wanted)
     assert trial.folder.done == {"outcome": "finished", "epoch": 2}
     assert len(trial.folder.evaluations()) == 1
-    stored = read_json(trial.folder.checkpoint() / records.HISTORY)["epochs"]
+    stored = read_json(trial.folder.checkpoint() / checkpoints.HISTORY)["epochs"]
     assert without_times(stored) == without_times(wanted)
     assert not partial(trial)
-    assert (whole / records.STATE).stat().st_size == 1000  # epoch 1 was not trained again
+    assert (whole / checkpoints.STATE).stat().st_size == 1000  # epoch 1 was not trained again

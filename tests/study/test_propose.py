@@ -4,9 +4,10 @@ import pytest
 
 from awcl.errors import InputError
 from awcl.records import StudyFolder
+from awcl.study.growth import check_growth, stored_study, with_stored_points
 from awcl.study.propose import propose
 from awcl.study.results import results
-from awcl.study.space import Study, check_growth, expand, stored_study, with_stored_points
+from awcl.study.space import Study, expand
 
 AXES = {
     "anatomy.granularity": ["coarse", "fine"],

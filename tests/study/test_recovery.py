@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.files import read_json, write_json
 from awcl.pretrain.reporter import write_checkpoint
 from awcl.records import StudyFolder, TrialFolder
@@ -29,7 +29,9 @@ launches = st.lists(
     st.tuples(
         st.integers(0, EPOCHS - 1),  # whole epochs before it dies
         st.sampled_from(DEATHS),
-        st.sampled_from([None, records.STATE, records.HISTORY, records.ENCODER]),  # spoilt later
+        st.sampled_from(
+            [None, checkpoints.STATE, checkpoints.HISTORY, checkpoints.ENCODER]
+        ),  # spoilt later
     ),
     max_size=6,
 )
@@ -43,10 +45,10 @@ def saved(history: list[dict]):
     """What writes a checkpoint's files."""
 
     def save(folder: Path) -> None:
-        for name in (records.ENCODER, records.STATE):
+        for name in (checkpoints.ENCODER, checkpoints.STATE):
             (folder / name).write_bytes(bytes([len(history)]) * 100)
-        write_json(folder / records.HISTORY, {"epochs": history})
-        records.mark_complete(folder)
+        write_json(folder / checkpoints.HISTORY, {"epochs": history})
+        complete.mark(folder)
 
     return save
 
@@ -55,28 +57,28 @@ def launch(study: StudyFolder, trial: TrialFolder, name: str, epochs: int, death
     """Trains for some whole epochs from what is stored, and dies in the next one."""
     study.catch_up()
     run = trial.train / name
-    newest = records.newest_checkpoint(trial.train)
-    history = read_json(newest / records.HISTORY)["epochs"] if newest else []
+    newest = checkpoints.newest(trial.train)
+    history = read_json(newest / checkpoints.HISTORY)["epochs"] if newest else []
     for _ in range(min(epochs, EPOCHS - len(history))):
         history.append(row(len(history) + 1))
-        write_checkpoint(run, records.checkpoint_name(len(history)), saved(history))
+        write_checkpoint(run, checkpoints.folder_name(len(history)), saved(history))
         trial.append_history(history[-1])
-        records.prune_checkpoints(trial.train, keep=2, up_to=len(history))
+        checkpoints.prune(trial.train, keep=2, up_to=len(history))
     if len(history) < EPOCHS:
         die(trial, run, [*history, row(len(history) + 1)], death)
 
 
 def die(trial: TrialFolder, run: Path, history: list[dict], death: str) -> None:
     """Leaves what a process leaves that dies at this point of an epoch."""
-    place = run / records.checkpoint_name(len(history))
+    place = run / checkpoints.folder_name(len(history))
     lines = trial.path / "history.jsonl"
     if death == "in a checkpoint":
         part = run / ".0123456789ab.part"
         part.mkdir(parents=True, exist_ok=True)
-        (part / records.ENCODER).write_bytes(b"half")
+        (part / checkpoints.ENCODER).write_bytes(b"half")
     elif death == "in an upload":
         write_checkpoint(run, place.name, saved(history))
-        (place / records.STATE).unlink()
+        (place / checkpoints.STATE).unlink()
     elif death in ("before it is told", "in a line"):
         write_checkpoint(run, place.name, saved(history))
     if death == "in a line":
@@ -86,7 +88,7 @@ def die(trial: TrialFolder, run: Path, history: list[dict], death: str) -> None:
 
 def spoil(trial: TrialFolder, name: str | None) -> None:
     """Cuts a file of the newest complete checkpoint."""
-    newest = records.newest_checkpoint(trial.train) if name else None
+    newest = checkpoints.newest(trial.train) if name else None
     if newest:
         os.truncate(newest / name, 1)
 
@@ -104,6 +106,6 @@ def test_any_sequence_of_epochs_checkpoints_crashes_and_restarts_ends_in_one_his
         launch(study, trial, "last", EPOCHS, "between epochs")
         study.catch_up()
         assert trial.history() == [row(epoch) for epoch in range(1, EPOCHS + 1)]
-        assert records.checkpoint_epoch(trial.checkpoint()) == EPOCHS
-        stored = read_json(trial.checkpoint() / records.HISTORY)["epochs"]
+        assert checkpoints.epoch_of(trial.checkpoint()) == EPOCHS
+        stored = read_json(trial.checkpoint() / checkpoints.HISTORY)["epochs"]
         assert stored == trial.history()

@@ -2,14 +2,14 @@
 
 import ray.train
 
-from awcl import records
+from awcl import checkpoints, complete
 from awcl.records import TrialFolder
 from awcl.study.worker import RayReporter
 
 
 def save(folder) -> None:
-    (folder / records.STATE).write_text("state")
-    records.mark_complete(folder)
+    (folder / checkpoints.STATE).write_text("state")
+    complete.mark(folder)
 
 
 def test_each_notice_counts_once(tmp_path, monkeypatch):

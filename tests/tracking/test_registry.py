@@ -11,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 from recorded import add, held, runs
 
-from awcl import commands, records
+from awcl import checkpoints, commands, complete
 from awcl.encoder import Encoder, features
 from awcl.errors import InputError
 from awcl.records import TrialFolder
@@ -24,11 +24,11 @@ SIZE = 32
 def trained(study, key: str, epochs: int, outcome: str = "finished", seed: int = 0) -> TrialFolder:
     """A trial with a checkpoint; the more epochs, the higher its proxy."""
     trial = add(study, key, epochs, outcome, epoch=epochs)
-    checkpoint = trial.train / "launch" / records.checkpoint_name(epochs)
+    checkpoint = trial.train / "launch" / checkpoints.folder_name(epochs)
     checkpoint.mkdir(parents=True)
     torch.manual_seed(seed)
-    Encoder("test_resnet", SIZE).save(checkpoint / records.ENCODER)
-    records.mark_complete(checkpoint)
+    Encoder("test_resnet", SIZE).save(checkpoint / checkpoints.ENCODER)
+    complete.mark(checkpoint)
     return trial
 
 
@@ -135,7 +135,7 @@ def test_it_loads_without_pickle_and_gives_the_encoders_features(uri, study, tin
     subprocess.run(
         [sys.executable, "-c", LOAD], cwd=tmp_path, env={**os.environ, **without}, check=True
     )
-    encoder = Encoder.load(trial.checkpoint() / records.ENCODER)
+    encoder = Encoder.load(trial.checkpoint() / checkpoints.ENCODER)
     h = features(encoder, tiny_pack, rows)
     np.testing.assert_allclose(np.load(tmp_path / "h.npy"), h, rtol=0, atol=1e-5)
     assert h.std(axis=0).max() > 1e-3

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from recorded import add, evaluated, held, points, row, runs, start, stored_points, train
 
-from awcl import records, tracking
+from awcl import checkpoints, complete, tracking
 from awcl.config import TrialConfig, flat
 from awcl.errors import InputError
 from awcl.files import write_json
@@ -157,8 +157,8 @@ def test_epochs_that_only_a_checkpoint_knows_are_added_too(uri, study):
     trial = add(study, "k1", 1)
     Tracker(uri, study).sync()
     folder = trial.train / "launch" / "epoch_0003"
-    write_json(folder / records.HISTORY, {"epochs": [row(1), row(2), row(3)]})
-    records.mark_complete(folder)
+    write_json(folder / checkpoints.HISTORY, {"epochs": [row(1), row(2), row(3)]})
+    complete.mark(folder)
     study.catch_up()
     without_warnings(Tracker(uri, study).sync)
     assert [p[2] for p in points(uri) if p[1] == "loss"] == [1, 2, 3]
