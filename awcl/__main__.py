@@ -253,7 +253,7 @@ def _study_parsers(actions: Any) -> None:
             c.add_argument("--packs", metavar="DIR", help=PACKS)
             _imagenet_flag(c)
             c.add_argument("--as", dest="rename", metavar="NEWNAME", help="under another name")
-        if name in ("run", "submit"):
+        if name in ("run", "evaluate", "submit"):
             c.add_argument(
                 "--smoke", action="store_true",
                 help="a small study of its own, NAME-smoke: does all of it work on these frames?",

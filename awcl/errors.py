@@ -20,7 +20,7 @@ class NotAtHandError(InputError):
 
 
 class NoFramesError(InputError):
-    """The frames lack what a task judges, such as masks; others may hold it."""
+    """The frames lack what a task judges, such as masks, or a method pairs; others may hold it."""
 
 
 class EvaluationError(InputError):

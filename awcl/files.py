@@ -93,29 +93,27 @@ def _remove_stale(parent: Path) -> None:
 
 
 def put_in_place(folder: Path, final: AnyPath) -> None:
-    """Renames a finished folder. Where `final` is there already, that one stays."""
+    """Renames a finished folder. Where `final` is there already, and whole, that one stays.
+
+    A folder is whole by its files whose name is in capitals (COMPLETE.json, EVAL.json, ...).
+    """
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    marks = [file for file in files if file.stem.isupper()]
+    lacks_marks = not all((final / file.name).is_file() for file in marks)
     if isinstance(final, ObjectPath):
-        _upload(folder, final)
+        if lacks_marks or not marks:  # a store cannot put a folder at once, so these go last
+            for file in [*(file for file in files if file not in marks), *marks]:
+                (final / str(file.relative_to(folder))).put(file)
         return
-    for file in folder.rglob("*"):
-        if file.is_file():
-            _sync(file)
+    for file in files:
+        _sync(file)
+    if lacks_marks and final.is_dir():
+        remove_folder(final)
     try:
         os.rename(folder, final)
     except OSError:
         if not final.is_dir():
             raise
-
-
-def _upload(folder: Path, final: ObjectPath) -> None:
-    """A store cannot put a folder at once. So the files whose name is in capitals go last
-    (COMPLETE.json, EVAL.json, ...): a folder counts by these."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    marks = [file for file in files if file.stem.isupper()]
-    if marks and all((final / file.name).is_file() for file in marks):
-        return
-    for file in [*(file for file in files if file not in marks), *marks]:
-        (final / str(file.relative_to(folder))).put(file)
 
 
 def _sync(path: Path) -> None:

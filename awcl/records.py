@@ -238,6 +238,8 @@ class Command(Config):
     """Whether any were given; else it made its phantom."""
 
 
+NOT_AT_HAND = "weights not at hand"
+"""Why a point is not run whose weights are neither in the cache nor given."""
 EQUALLY = " = "
 """Stands between the names of arms that are one trial."""
 

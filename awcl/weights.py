@@ -108,9 +108,9 @@ def foreign(path: Path, backbone: str, size: int) -> Encoder:
     """An encoder from weights that another program stored of a timm model.
 
     A first convolution of three channels is summed into one. A model for images of one size is
-    built for the size of timm's weights, and then set to `size` by timm. Input is normalised by the
-    mean over the channels of what timm's weights of it were trained with.
-    Raises InputError where names or shapes do not fit, the classifier apart.
+    built for the size of timm's weights, and then set to `size` by timm, where it can. Input is
+    normalised by the mean over the channels of what timm's weights of it were trained with.
+    Raises InputError where names or shapes do not fit, the classifier apart, or `size` does not.
     """
     check_backbone(backbone)
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True) or PretrainedCfg()
@@ -122,7 +122,10 @@ def foreign(path: Path, backbone: str, size: int) -> Encoder:
     for name in _names(config.first_conv):
         _one_channel(weights, f"{name}.weight", model, str(path))
     fit(model, weights, f"{path}: weights do not fit {backbone}")
-    if has_fixed_size(backbone):
+    if has_fixed_size(backbone) and size != config.input_size[-1]:
+        if not hasattr(model, "set_input_size"):
+            own = config.input_size[-1]
+            raise InputError(f"{backbone}: timm cannot change the size of its weights; use {own}")
         model.set_input_size(img_size=size)
     mean, std = (sum(values) / len(values) for values in (config.mean, config.std))
     encoder = Encoder(backbone, size, round(mean, 6), round(std, 6))

@@ -94,6 +94,14 @@ def test_where_the_final_folder_is_there_already_that_one_stays(folder):
     assert (folder / "final" / "file").read_text() == "first"
 
 
+def test_a_folder_that_lost_its_mark_is_put_anew(folder):
+    put(folder, "first")
+    (folder / "final" / "EVAL.json").unlink()
+    put(folder, "second")
+    assert (folder / "final" / "file").read_text() == "second"
+    assert names(folder / "final") == ["EVAL.json", "file"]
+
+
 def test_in_a_store_the_mark_of_a_folder_is_put_last_and_half_a_folder_is_completed(
     bucket, monkeypatch
 ):

@@ -140,6 +140,18 @@ def test_weights_for_images_of_one_size_are_fitted_to_another_by_timm(tmp_path):
     assert found(torch.rand(2, 1, SIZE, SIZE)).shape == (2, found.width)
 
 
+@pytest.mark.parametrize(("size", "said"), [(224, None), (SIZE, "timm cannot change the size")])
+def test_where_timm_cannot_change_the_size_its_own_is_taken(tmp_path, size, said):
+    backbone = "convit_tiny"
+    weights = dict(timm.create_model(backbone, in_chans=3, num_classes=10).state_dict())
+    file = stored("torch", weights, tmp_path)
+    if said:
+        with pytest.raises(InputError, match=f"{backbone}: {said} of its weights; use 224"):
+            find_encoder(file, backbone, size)
+    else:
+        assert find_encoder(file, backbone, size)[0].size == size
+
+
 def test_an_encoder_from_foreign_weights_is_stored_and_read_as_any_other(tmp_path):
     _, tensors = foreign("test_resnet")
     found, _ = find_encoder(stored("torch", tensors, tmp_path), "test_resnet", SIZE)

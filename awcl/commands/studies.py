@@ -140,6 +140,7 @@ def study_propose(options: argparse.Namespace) -> int:
 
 def study_sync(options: argparse.Namespace) -> int:
     from awcl.tracking import Tracker
+    from awcl.tracking.client import shown
 
     folder = _stored_study(options)
     tracker = Tracker(_tracking(options), folder, goes_on=False)
@@ -147,20 +148,21 @@ def study_sync(options: argparse.Namespace) -> int:
         folder.catch_up()
         tracker.sync()
     if tracker.failed:
-        print(f"awcl: MLflow at {tracker.uri}: {tracker.failed}", file=sys.stderr)
+        print(f"awcl: MLflow at {shown(tracker.uri)}: {tracker.failed}", file=sys.stderr)
         return FAILED
-    print(f"{tracker.study.path} -> {tracker.uri}")
+    print(f"{tracker.study.path} -> {shown(tracker.uri)}")
     return 0
 
 
 def study_register(options: argparse.Namespace) -> int:
+    from awcl.tracking.client import shown
     from awcl.tracking.registry import register
 
     folder, uri = _stored_study(options), _tracking(options)
     with folder.only_driver():  # one writer
         made = register(uri, folder, options.trial)
     alias = f", models:/{made.name}@best" if made.is_best else ""
-    print(f"trial {made.trial} is models:/{made.name}/{made.version}{alias} at {uri}")
+    print(f"trial {made.trial} is models:/{made.name}/{made.version}{alias} at {shown(uri)}")
     return 0
 
 
@@ -175,7 +177,7 @@ def _study(options: argparse.Namespace, stages: Any, stored: bool = False) -> tu
     if options.rename is not None:
         study = with_values(study, {"name": options.rename}, "--as")
     if smoked:
-        study = smoke.smaller(study)
+        study = smoke.smaller(study, _stored_smoke(options, study))
     if not options.frames and study.phantom is None:
         raise InputError("--frames FRAMES.parquet is needed; make one with `awcl frames`")
     from awcl.data.table import FrameTable
@@ -203,6 +205,17 @@ def _study(options: argparse.Namespace, stages: Any, stored: bool = False) -> tu
     )
     tell_failed(made.trials[0].pack)
     return made, Tracker(uri, made.folder)
+
+
+def _stored_smoke(options: argparse.Namespace, study: Any) -> Any:
+    """The smoke study that was run before of this one; None where there is none."""
+    from awcl.files import storage_folder
+    from awcl.records import StudyFolder
+    from awcl.study.growth import stored_study
+    from awcl.study.smoke import name_of
+
+    there = StudyFolder(storage_folder(options.storage) / name_of(study)).definition
+    return stored_study(there) if there else None
 
 
 def _command(options: argparse.Namespace) -> Any:
@@ -238,13 +251,14 @@ def _found(path: Any) -> Any:
 def _tell_study(plan: Any, tracker: Any, stages: Any, failed: str) -> int:
     """The table of a study, and last what failed."""
     from awcl.study.table import render
+    from awcl.tracking.client import where_to_look
 
     print(f"\n{render(plan.folder)}\n")
     print(_times(stages.summary()))
     print(f"storage  {plan.folder.path}")
     if plan.folder.report.is_file():
         print(f"report   {plan.folder.report}")
-    print(f"compare  {_program('mlflow')} ui --backend-store-uri {shlex.quote(tracker.uri)}")
+    print(f"compare  {where_to_look(tracker.uri).format(mlflow=_program('mlflow'))}")
     if failed:
         print(f"awcl: {failed}", file=sys.stderr)
     outcomes = {trial.outcome for trial in plan.folder.trials()}

@@ -23,13 +23,13 @@ def study_submit(options: argparse.Namespace) -> int:
         jobs = submitting.client(address)
         job = submitting.submit(jobs, name, options.name, flags)
         print(f"job      {job}")
+        for line in _what_next(options.cluster, job):
+            print(line, flush=True)
         if options.follow:
             if submitting.follow(jobs, job):
                 return 0
             print(f"awcl: job {job} failed; submit it again to go on", file=sys.stderr)
             return FAILED
-    for line in _what_next(options.cluster, job):
-        print(line)
     return 0
 
 

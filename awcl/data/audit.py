@@ -199,8 +199,9 @@ def audit(table: FrameTable, workers: int = 1, taxonomy: Taxonomy | None = None)
     frames = table.frames
     prints = _prints(frames, workers)
     patient = frames["patient"].factorize()[0]
-    identical = _identical(prints.sha, patient)
-    near, suspects = _near(prints, patient, frames["split"].factorize()[0])
+    split = frames["split"].factorize()[0]
+    identical = _identical(prints.sha, patient, split)
+    near, suspects = _near(prints, patient, split)
     by_name = [frames["patient"], frames["scan"]]
     group = _groups(frames["patient"], [*map(_same, by_name), _same(prints.sha), near])
     names = frames["frame_id"]
@@ -272,11 +273,12 @@ def _print_of(grey: np.ndarray | str) -> tuple[str, int, np.ndarray] | str | Non
     return sha, phash, cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def _identical(sha: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """(P, 2) rows of two patients with the same pixels."""
+def _identical(sha: np.ndarray, patient: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """(P, 2) rows of two patients with the same pixels; of a patient's in a split, its first."""
     pairs = [_no_pairs()]
-    for rows in pd.Series(np.arange(len(sha)))[sha != ""].groupby(sha[sha != ""]):
-        same = rows[1].to_numpy()
+    known = pd.DataFrame({"sha": sha, "patient": patient, "split": split})[sha != ""]
+    for _, rows in known.drop_duplicates().groupby("sha"):
+        same = rows.index.to_numpy()
         first, second = np.triu_indices(len(same), k=1)
         pairs.append(np.stack([same[first], same[second]], axis=1))
     found = np.concatenate(pairs)

@@ -18,16 +18,17 @@ class UnreadableImage(Exception):
     """
 
 
-def read_grey(path: str | Path) -> np.ndarray:
+def read_grey(path: str | Path, indices: bool = False) -> np.ndarray:
     """An image as (H, W) uint8. Raises UnreadableImage where it is absent, cut off, or not 8-bit.
 
+    indices: of an image with a palette its numbers, as masks have them, and no colours.
     Pillow and not OpenCV, because OpenCV returns the readable part of a truncated PNG in silence.
     """
     try:
         with Image.open(path) as image:
             if image.mode not in EIGHT_BIT_MODES:
                 raise UnreadableImage(f"image mode {image.mode} is not 8-bit grey or colour")
-            return np.asarray(image.convert("L"))
+            return np.asarray(image if indices and image.mode == "P" else image.convert("L"))
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image file") from error
     except FileNotFoundError as error:

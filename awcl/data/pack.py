@@ -41,9 +41,13 @@ class FramePack:
 
     frames: the frame table without paths, sorted by frame_id, with the pack's own columns
     box_x, box_y, box_w, box_h, scale, sha256, mask_row (-1 = no mask). Row i is frame i.
+
+    failed: frames of the table that are not in the pack, as {frame_id, error}; one of a video also
+    has `video`, a number that it shares with that video's others. Two tables may give one pack, so
+    they are of the table that was asked for; of a pack that is opened by itself, of its first one.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, failed: list[dict[str, Any]] | None = None):
         self.folder = Path(folder)
         self.about = read_json(self.folder / "PACK.json")
         if self.about.get("format") != FORMAT:
@@ -52,6 +56,7 @@ class FramePack:
             path = self.folder / name
             if not path.is_file() or path.stat().st_size != size:
                 raise InputError(f"{path}: missing or cut off; remove the folder to pack again")
+        self.failed = self.about["failed"] if failed is None else failed
         self.frames = pd.read_parquet(self.folder / "frames.parquet")
         boxes = self.frames[["box_x", "box_y", "box_w", "box_h"]]
         self.boxes = boxes.to_numpy(np.int64)
@@ -92,14 +97,6 @@ class FramePack:
     def evaluation_view(self, row: int) -> np.ndarray:
         """The whole frame, padded to a square, as (size, size) uint8."""
         return cv2.resize(self.image(row), (self.size, self.size), interpolation=cv2.INTER_AREA)
-
-    @property
-    def failed(self) -> list[dict[str, Any]]:
-        """Frames of the table that are not in the pack, as {frame_id, error}.
-
-        A frame of a video also has `video`, a number that it shares with that video's others.
-        """
-        return self.about["failed"]
 
 
 class _Shards:

@@ -27,6 +27,7 @@ from awcl.data.videos import is_video
 from awcl.errors import InputError
 from awcl.files import put_in_place, read_json, scratch_folder, write_json
 
+TRIED_AGAIN = 64  # frames that could not be read, before a pack without them is taken
 PARALLEL_FROM = 128  # frames; below it, starting processes costs more than it saves
 BLOCK = 1024  # frames under way at once
 MASK = ["mask", "mask_kind", "mask_classes"]
@@ -48,7 +49,8 @@ def find_or_build(
 
     The pack's name needs every pixel, so what was packed before is also remembered by a cheap
     fingerprint: the table, and each file's size and time of change. Where none of the files is
-    there (the images stayed on another machine), the pack last made of this table is taken.
+    there (the images stayed on another machine), the pack last made of this table is taken. Some of
+    the frames that could not be read then are tried again: a disk may have failed for a moment.
     """
     side(size)  # refuses what is no size before anything is read
     packs = Path(packs).absolute()
@@ -57,13 +59,27 @@ def find_or_build(
     newest = packs / "seen" / f"{_table_fingerprint(table, size)}.json"  # for where files are gone
     known = note if files_there else newest
     if known.is_file():
-        folder = packs / read_json(known)["digest"]
-        if (folder / "PACK.json").is_file():
-            return FramePack(folder)
+        seen = read_json(known)
+        folder, failed = packs / seen["digest"], seen.get("failed", [])
+        stands = not files_there or not _can_be_read_now(table, failed, size, packs)
+        if stands and (folder / "PACK.json").is_file():
+            return FramePack(folder, failed)
     pack = build(table, size, packs, workers=workers, quiet=quiet)
     for name in (note, newest):
-        write_json(name, {"digest": pack.digest})
+        write_json(name, {"digest": pack.digest, "failed": pack.failed})
     return pack
+
+
+def _can_be_read_now(table: FrameTable, failed: list[dict], size: int, packs: Path) -> bool:
+    """Whether any of the frames can that could not, or of many any of some, spread among them."""
+    every = -(-len(failed) // TRIED_AGAIN) or 1
+    names = {frame["frame_id"] for frame in failed[::every]}
+    frames = table.frames[table.frames["frame_id"].isin(names)].reset_index(drop=True)
+    if not len(frames):
+        return False
+    with scratch_folder(packs) as waiting:
+        found = _decoded(frames, size, 1, waiting, quiet=True)
+        return any(not isinstance(frame, str) for frame in found)
 
 
 def build(
@@ -100,7 +116,7 @@ def build(
         }
         write_json(part / "PACK.json", about)
         put_in_place(part, packs / digest)
-    return FramePack(packs / digest)
+    return FramePack(packs / digest, failed)
 
 
 def _write_all(

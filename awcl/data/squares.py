@@ -71,7 +71,7 @@ def _packed(
 def _read_mask(path: str, kind: str, classes: int, shape: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 with values 0..classes; an outline is filled. Raises UnreadableImage."""
     try:
-        mask = read_grey(path)
+        mask = read_grey(path, indices=kind != "ellipse_outline")
     except UnreadableImage as error:
         raise UnreadableImage(f"mask: {error}") from error
     if mask.shape != shape:

@@ -99,7 +99,8 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int = 25) -> None:
 def _opened(path: str | Path) -> Iterator[av.container.InputContainer]:
     """A file that holds video; raises UnreadableImage where it is none."""
     try:
-        container = av.open(str(Path(path).absolute()), options=CONTAINERS)
+        name = str(Path(path).absolute())
+        container = av.open(name, options=CONTAINERS, metadata_errors="replace")
     except FileNotFoundError as error:
         raise UnreadableImage("no such file") from error
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:

@@ -45,9 +45,10 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
 
     first, second: predictions of one task, a row a test frame. A column of names is compared with
     the column `truth` by macro-F1; a column of numbers is compared by its mean over frames. Draws
-    (columns that differ in a number before the last part of their name) count by their mean. Both
-    tables get the same resamples of patients (connected groups of the audit). Raises InputError
-    where frames, patients or truths differ.
+    (columns that differ in a number before the last part of their name) count by their mean, those
+    that both tables have; a score of which they share none is left out. Both tables get the same
+    resamples of patients (connected groups of the audit). Raises InputError where frames, patients
+    or truths differ.
     """
     first, second = (drawn.by_frame(table) for table in (first, second))
     _check_equal(first.index, second.index, "frames")
@@ -56,11 +57,12 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
         _check_equal(first["truth"].fillna(""), second["truth"].fillna(""), "truths")
     found, of_second = [], dict(drawn.score_names(second))
     for name, columns in drawn.score_names(first):
-        if name in of_second:
-            every = [first[column] for column in columns]
-            for column in [*every, *(second[column] for column in of_second[name])]:
+        ours, theirs = drawn.shared(columns, of_second.get(name, []))
+        if ours:
+            every = [first[column] for column in ours]
+            for column in [*every, *(second[column] for column in theirs)]:
                 _check_equal(every[0].notna(), column.notna(), f"frames in {column.name}")
-            both = drawn.draw(first, columns), drawn.draw(second, of_second[name])
+            both = drawn.draw(first, ours), drawn.draw(second, theirs)
             found.append(_difference(name, *both))
     return found
 

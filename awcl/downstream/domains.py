@@ -1,12 +1,14 @@
 """Pairs of domains that an encoder is to be carried across: from home to away."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
 import pandas as pd
 from pydantic import AfterValidator, Field
 
+from awcl import hashing
 from awcl.config import Config, Where
 from awcl.data.table import matches, rows_where
 
@@ -72,12 +74,23 @@ def _left_out_in_turn(frames: pd.DataFrame) -> list[Crossing]:
 
 def _each_left_out(frames: pd.DataFrame, column: str, among: Where) -> list[Crossing]:
     values = sorted(frames[column][matches(frames, among)].dropna().unique())
+    if len(values) < 2:
+        return []
     return [
         Crossing(
-            name=f"{column}_{re.sub(r'[^A-Za-z0-9_-]+', '-', value)}",
+            name=f"{column}_{name}",
             home={**among, column: [other for other in values if other != value]},
             away={**among, column: [value]},
         )
-        for value in values
-        if len(values) > 1
+        for value, name in zip(values, _named(values), strict=True)
+    ]
+
+
+def _named(values: list[str]) -> list[str]:
+    """Names that scores and files may have; of values that would share one, with a hash of each."""
+    plain = [re.sub(r"[^A-Za-z0-9_-]+", "-", value) for value in values]
+    times = Counter(plain)
+    return [
+        name if times[name] == 1 else f"{name}-{hashing.of_json(value)}".lstrip("-")
+        for value, name in zip(values, plain, strict=True)
     ]

@@ -63,11 +63,27 @@ def score_names(table: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
 def paired(columns: list[str], seed: int) -> list[str]:
     """Those of a score's columns that hold a trial of this seed against another arm's of it.
 
-    Of few labels an encoder that was pre-trained without any has every list, one with labels that
-    of its seed alone; so it is that list which both have.
+    Of few labels an encoder that was pre-trained without any has several lists of patients, one
+    with labels that of its seed alone; so it is that list which both have. None where it is not
+    among them.
     """
-    own = [c for c in columns if c.startswith("few_label/") and c.split("/")[-2] == str(seed)]
-    return own or columns
+    return [c for c in columns if not c.startswith("few_label/") or _list(c) in (str(seed), ALL)]
+
+
+def shared(first: list[str], second: list[str]) -> tuple[list[str], list[str]]:
+    """Of two tables' columns of one score those of the lists of patients that both have."""
+    both = {_list(column) for column in first} & {_list(column) for column in second}
+    return [c for c in first if _list(c) in both], [c for c in second if _list(c) in both]
+
+
+ALL = ""  # in place of a list: all patients, whatever number it has
+
+
+def _list(column: str) -> str:
+    """The number of the list of patients that a column is of."""
+    curve, *above = column.split("/")[:-1] or [""]
+    is_list = curve in CURVES and len(above) > 1 and float(above[0]) < 1
+    return above[1] if is_list else ALL
 
 
 def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:

@@ -69,13 +69,14 @@ def lists(
 ) -> tuple[list[Lists], str | None]:
     """The points of both curves, and why there is no few_label where there is none.
 
-    pool: rows of the training frames that the task has; pretrained: None where it is not known.
+    pool: rows of the training frames that the task has; pretrained: None where it is not known,
+    else its seed has a list of few_label, too: that of the trials which it is paired with.
     """
 
-    def curve(name: str, pool: np.ndarray) -> list[Lists]:
+    def curve(name: str, pool: np.ndarray, further: Sequence[int] = ()) -> list[Lists]:
+        few = sorted({*range(draws), *further})
         return [
-            Lists(name, share, list(range(draws if share < 1 else 1)), pool)
-            for share in sorted(set(shares))
+            Lists(name, share, few if share < 1 else [0], pool) for share in sorted(set(shares))
         ]
 
     found = curve("transfer", pool)
@@ -83,7 +84,7 @@ def lists(
         return found, "few_label: not known which labels pre-training used"
     anatomy, seen = pretrained.anatomy, pretrained.rows(pack)
     if not len(pretrained.labelled(pack, taxonomy)):
-        return [*found, *curve("few_label", seen)], None
+        return [*found, *curve("few_label", seen, [pretrained.seed])], None
     if anatomy.ratio == 1 or anatomy.ratio_unit == "patient":
         return [*found, Lists("few_label", anatomy.ratio, [pretrained.seed], seen)], None
     return found, "few_label: pre-training used labels of single frames (anatomy.ratio_unit)"

@@ -92,8 +92,9 @@ def resampled_means(
     """(RESAMPLES, M) means over frames of values (N, M), of whole units drawn with return.
 
     units: (N,) names of patients; strata: (N,) of which as many units are drawn as there are, one
-    for each unit. nan values are left out; a mean of none is nan. The same units and strata give
-    the same draws, whatever the values are, so that encoders are paired.
+    for each unit. nan values are left out; a mean of none is nan, and so is one with values of a
+    unit that is alone in its stratum. The same units and strata give the same draws, whatever the
+    values are, so that encoders are paired.
     """
     names, first, unit = np.unique(units.astype(str), return_index=True, return_inverse=True)
     of_unit = np.zeros(len(names)) if strata is None else strata[first]
@@ -102,7 +103,10 @@ def resampled_means(
     np.add.at(sums, unit, np.where(known, values, 0))
     np.add.at(frames, unit, known)
     times = scores.draws(of_unit)
+    alone = np.isnan(times).any(0)
+    times = np.where(alone, 0, times)
     total = times @ frames
+    total[:, frames[alone].any(0)] = np.nan
     return np.divide(times @ sums, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 

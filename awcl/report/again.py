@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from awcl.records import Command
+from awcl.records import NOT_AT_HAND, Command
 from awcl.report.conditions import where
 from awcl.report.reading import Stored
 
@@ -52,7 +52,7 @@ def placeholders(stored: Stored) -> Iterator[str]:
         yield "FRAMES.parquet: the table of the frames; packs of other frames are refused."
     if _has_imagenet(stored):
         yield "WEIGHTS: the file of ImageNet's weights; leave it out where timm's cache has them."
-    elif any(row.get("reason") == "weights not at hand" for row in stored.not_run):
+    elif any(row.get("reason") == NOT_AT_HAND for row in stored.not_run):
         yield "With --imagenet-weights FILE it also runs what was not run, for lack of weights."
     yield "STORAGE: the study's storage, to go on there, or any other, to run it anew."
     if stored.definition.get("proposed"):

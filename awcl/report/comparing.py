@@ -295,11 +295,9 @@ def _of_arm(
     for score in filter(wanted, every):
         tables = {seed: _judged(arm, seed, score) for seed in arm.trials}
         frames = {_word_for(table) for table in tables.values()}
-        if all(map(len, tables.values())):
-            each = {
-                seed: drawn.draw(table, drawn.paired(_scores(arm, seed, task)[score.name], seed))
-                for seed, table in tables.items()
-            }
+        own = {s: drawn.paired(_scores(arm, s, task).get(score.name, []), s) for s in arm.trials}
+        if all(map(len, tables.values())) and all(own.values()):
+            each = {seed: drawn.draw(table, own[seed]) for seed, table in tables.items()}
             word = frames.pop() if len(frames) == 1 else MIXED
             found.append((score, word, Estimate(arm, score, each)))
     return found

@@ -12,6 +12,7 @@ HEADLINES = {
     "cross_planes": r".+/(transfer|shift)/(ridge|finetuned)/macro_f1",
     "segmentation": r"(frozen|finetuned)/dice",
     "few_labels": r"(transfer|few_label)/[\d.]+/ridge/macro_f1",
+    "few_masks": r"(transfer|few_label)/[\d.]+/dice",
     "diagnostics": r"(coarse|fine)/purity|fine_within_coarse",
 }
 """Kind of task -> its scores by `drawn.score_names`. Of a kind that is not here, its first. Tables
@@ -21,7 +22,7 @@ WORDS = {
     "macro_f1": "macro-F1", "dice": "Dice", "knn": "nearest neighbours",
     "fine_within_coarse": "fine structure within coarse classes",
 }  # fmt: skip
-CURVES = {"few_labels"}  # kinds of task that are drawn as curves of their own
+CURVES = {"few_labels", "few_masks"}  # kinds of task that are drawn as curves of their own
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Score:
         """'macro-F1'."""
         last = self.name.rpartition("/")[2]
         return WORDS.get(last, last.replace("_", " "))
+
+    @property
+    def curve(self) -> tuple[str, float, str]:
+        """Of a point of a curve: which curve, at what share, of which measure in words."""
+        curve, share, *parts, last = self.name.split("/")
+        return curve, float(share), ", ".join(WORDS.get(part, part) for part in (last, *parts))
 
     @property
     def slug(self) -> str:

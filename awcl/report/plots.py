@@ -175,16 +175,16 @@ def _each_seed(number: int, told: Sequence[tuple[float, Estimate]]) -> Line:
 
 
 def few_labels(estimates: Estimates) -> Iterator[Chart]:
-    """Each task of few labels: macro-F1 over the share of patients whose labels the probe has."""
-    parts: dict[tuple[str, str], dict[str, list[tuple[float, Estimate]]]] = {}
+    """Each task of few labels or masks: its score over the share of patients whose it has."""
+    parts: dict[tuple[str, str, str], dict[str, list[tuple[float, Estimate]]]] = {}
     for score, each in estimates.items():
         if score.kind in CURVES:
-            curve, share, *_ = score.name.split("/")
+            curve, share, measure = score.curve
             for of in each:
-                lines = parts.setdefault((score.task, curve), {})
+                lines = parts.setdefault((score.task, curve, measure), {})
                 for name in _of_few(curve, of.arm):
-                    lines.setdefault(name, []).append((100 * float(share), of))
-    for (task, curve), lines in parts.items():
+                    lines.setdefault(name, []).append((100 * share, of))
+    for (task, curve, measure), lines in parts.items():
         if all(len(of_line) < 2 for of_line in lines.values()):
             continue
         best = sorted(lines, key=lambda arm: -max(of.value for _, of in lines[arm]))[:MOST_LINES]
@@ -195,10 +195,10 @@ def few_labels(estimates: Estimates) -> Iterator[Chart]:
             f"{task}-{curve}",
             f"{task}: labels of few patients ({curve.replace('_', '-')})",
             "training patients with labels",
-            "macro-F1, ridge probe",
+            measure,
             drawn,
-            "Macro-F1 over the share of training patients whose labels the probe has, the best "
-            f"{len(drawn)} arms.",
+            f"{measure} over the share of training patients whose labels or masks the task has, "
+            f"the best {len(drawn)} arms.",
             is_log=True,
             ticks={share: f"{share:g} %" for share in shares},
         )

@@ -118,7 +118,7 @@ def domains(arms: Sequence[Arm], estimates: Estimates) -> Table:
         rows.page.append([Cell(arm.name), Cell(score.label), *cells])
         for at in places if arm.not_run else values:
             of = values.get(at)
-            numbers = [of.value, *of.interval, of.units] if of else [None] * 4
+            numbers = [of.value, *of.ends, of.units] if of else [None] * 4
             rows.csv.append([arm.name, score.task, score.name, *at, *numbers, arm.not_run])
     heads = [f"{domain} {value}" for domain, value in columns]
     note = f"The best {MOST_BY_DOMAIN} arms of each score." if _many(estimates) else ""
@@ -198,7 +198,7 @@ def _estimate(of: Estimate, best: float | None = None, patients: bool = False) -
 def _as_csv(of: Estimate) -> list[object]:
     seeds = " ".join(f"{seed}:{drawn.value!r}" for seed, drawn in of.each.items())
     named = [of.arm.name, of.score.task, of.score.name, of.value]
-    return [*named, *of.interval, of.units, of.frames, seeds, ""]
+    return [*named, *of.ends, of.units, of.frames, seeds, ""]
 
 
 def difference_cell(of: Comparison) -> Cell:
@@ -215,7 +215,7 @@ def difference_as_csv(of: Comparison) -> list[object]:
     """arm, reference, task, score, and then DIFFERENCE."""
     seeds = " ".join(f"{seed}:{value!r}" for seed, value in of.each.items())
     named = [of.arm.name, of.reference.name, of.score.task, of.score.name]
-    return [*named, of.value, of.low, of.high, of.p, of.p_holm, of.verdict, seeds]
+    return [*named, of.value, *of.ends, of.p, of.p_holm, of.verdict, seeds]
 
 
 def _many(estimates: Estimates) -> bool:

@@ -11,7 +11,7 @@ from awcl.downstream.telling import aligned
 from awcl.pretrain.loop import pretrain_rows, seconds_per_step
 from awcl.study import arms
 from awcl.study.plan import Plan, Trial
-from awcl.study.space import arms_of, not_run
+from awcl.study.space import arms_of
 from awcl.study.stages import duration
 from awcl.taxonomy import Taxonomy
 
@@ -28,7 +28,7 @@ def tell(plan: Plan) -> Iterator[str]:
             f"{trial.folder.epochs_done}/{trial.config.pretrain.epochs}",
             trial.folder.outcome or "to run",
         ])  # fmt: skip
-    for row in not_run(plan.study):
+    for row in plan.not_run:
         cells = [row.get(name, "-") for name in columns]
         rows.append([*cells, "-", f"not run: {row['reason']}"])
     yield aligned(rows)

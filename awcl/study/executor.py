@@ -28,6 +28,7 @@ from awcl.study.stages import Stages
 from awcl.study.tuning import AshaScheduler, Recorder, Slots
 from awcl.study.watching import watched
 from awcl.tracking import Tracker
+from awcl.tracking.client import shown
 
 _NO_BASELINE = "none of its trials ran to the full budget, so none is confirmed"
 _LOST = "has ended, but not every task has judged it and its checkpoint is gone or broken"
@@ -44,7 +45,7 @@ def execute(plan: Plan, tracker: Tracker, stages: Stages) -> None:
     plan = confirmed(plan)
     for trial in plan.lost:
         print(f"trial {trial.key} {_LOST}: its last epochs are trained again")
-    stages.begin("mlflow", f"writing to {tracker.uri}")
+    stages.begin("mlflow", f"writing to {shown(tracker.uri)}")
     tracker.sync()
     failed: list[str] = []
     if plan.done:

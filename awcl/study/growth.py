@@ -14,6 +14,7 @@ from awcl.study.space import Study, expand, runnable, varied
 GROWING = (
     "arms", "axes", "samples", "seeds", "confirm", "baseline", "proposed", "confirmed", "weights",
 )  # fmt: skip
+READ = ("packs", "taxonomies")  # files that trials read, by their digests
 FREE = ("resources", "evaluation", "prices", "id")
 
 
@@ -55,12 +56,13 @@ def check_growth(accepted: dict[str, Any], wanted: dict[str, Any]) -> None:
     """
     old, new = stored_study(accepted), stored_study(wanted)
     grown = _keeps_trials(old, new)
-    accepted = {**old.model_dump(mode="json"), "packs": accepted["packs"]}
-    wanted = {**new.model_dump(mode="json"), "packs": wanted["packs"]}
-    # Another view size brings another pack, the same size must not.
-    packs = {size: wanted["packs"].get(size, pack) for size, pack in accepted["packs"].items()}
-    wanted = {**wanted, "packs": packs}
-    free = {*FREE, "phantom"} if packs == accepted["packs"] else {*FREE}
+    before, now = ({name: of.get(name, {}) for name in READ} for of in (accepted, wanted))
+    # Another view size brings another pack, the same size must not; taxonomies likewise.
+    for name, there in before.items():
+        now[name] = {key: now[name].get(key, digest) for key, digest in there.items()}
+    accepted = {**old.model_dump(mode="json"), **before}
+    wanted = {**new.model_dump(mode="json"), **now}
+    free = {*FREE, "phantom"} if now["packs"] == before["packs"] else {*FREE}
     if grown:
         free |= {*GROWING}
     if all(task in wanted["tasks"] for task in accepted["tasks"]):

@@ -23,7 +23,7 @@ from awcl.pretrain import methods
 from awcl.pretrain.feed import draws
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, trial_key
-from awcl.records import Command, StudyFolder, TrialFolder
+from awcl.records import NOT_AT_HAND, Command, StudyFolder, TrialFolder
 from awcl.study.growth import check_growth, with_stored_points
 from awcl.study.packs import local_storage, share
 from awcl.study.sampling import Point
@@ -59,16 +59,23 @@ class Evaluation:
 class Plan:
     """A study on its frames.
 
-    judged_by: tasks of the study that the frames allow. tasks_not_run: its others, by name, and
-    what the frames lack for them. command: what the study is run by, where that is known.
+    trials: those that the frames allow. refused: the others' configuration in JSON -> what the
+    frames lack for them. judged_by: tasks that the frames allow. tasks_not_run: the others, by
+    name, and what the frames lack. command: what the study is run by, where that is known.
     """
 
     study: Study
     folder: StudyFolder
     trials: list[Trial]
+    refused: dict[str, str]
     judged_by: list[tasks.TaskSettings]
     tasks_not_run: dict[str, str]
     command: Command | None = None
+
+    @property
+    def not_run(self) -> list[dict[str, str]]:
+        """Points that cannot be run, as awcl.study.space.not_run has them."""
+        return not_run(self.study, self.refused)
 
     @property
     def pending(self) -> list[Trial]:
@@ -153,8 +160,10 @@ def make_plan(
     packs_folder = packs or local_storage(storage) / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
     trials = _trials(study, folder, by_size)
-    plan = Plan(study, folder, trials, *_allowed(study, trials), command)
+    plan = Plan(study, folder, trials, {}, *_allowed(study, trials), command)
     _check(plan)
+    plan = _possible(plan)
+    _warn(plan)
     asked = [study.resources, study.evaluations_ask]
     for pack in by_size.values():
         share(pack, storage, node_disk=any(one.node_disk for one in asked))
@@ -165,7 +174,8 @@ def with_confirmed(plan: Plan, points: list[Point]) -> Plan:
     """The plan with these points on every seed, stored. The caller holds the study."""
     study = with_values(plan.study, {"confirmed": points}, f"study {plan.study.name}")
     by_size = {trial.pack.size: trial.pack for trial in plan.trials}
-    grown = replace(plan, study=study, trials=_trials(study, plan.folder, by_size))
+    trials = _trials(study, plan.folder, by_size)
+    grown = _possible(replace(plan, study=study, trials=trials))
     _take_folder(grown)
     return grown
 
@@ -178,6 +188,40 @@ def _trials(study: Study, folder: StudyFolder, by_size: dict[int, FramePack]) ->
         key = trial_key(config, pack.digest, taxonomy.digest)
         trials.append(Trial(folder.trial(key), config, pack))
     return trials
+
+
+def _possible(plan: Plan) -> Plan:
+    """The plan without the trials that the frames do not allow.
+
+    Raises InputError where they allow none, and for a trial that no frames would mend.
+    """
+    trials, refused = [], {}
+    for trial in plan.trials:
+        with _naming(trial, plan.study):
+            try:
+                _try_method(trial, plan.study.resources.views)
+                trials.append(trial)
+            except NoFramesError as error:
+                refused[trial.config.model_dump_json()] = str(error)
+    if not trials:
+        reason = next(iter(refused.values()))
+        raise InputError(f"study {plan.study.name}: these frames allow no trial of it ({reason})")
+    return replace(plan, trials=trials, refused=refused)
+
+
+def _try_method(trial: Trial, views: str) -> None:
+    """Builds once what a worker will build of the frames. Raises InputError for what is wrong."""
+    config = trial.config
+    recipe = config.data.recipe, config.data.size, config.seed
+    Views(*recipe)
+    frames = trial.pack.frames.iloc[pretrain_rows(trial.pack, config)]
+    if config.pretrain.epochs == 0:
+        return
+    taxonomy = Taxonomy.load(config.anatomy.taxonomy)
+    method = methods.build(config, frames.reset_index(drop=True), taxonomy)
+    method.sampler()
+    if views == "device":
+        draws(method.make_views, *recipe)
 
 
 def _allowed(study: Study, trials: list[Trial]) -> tuple[list[tasks.TaskSettings], dict[str, str]]:
@@ -197,13 +241,22 @@ def _allowed(study: Study, trials: list[Trial]) -> tuple[list[tasks.TaskSettings
     if wanted and len(not_run) == len(wanted):
         name, reason = next(iter(not_run.items()))
         raise InputError(f"these frames allow no task of the study; {name}: {reason}")
-    for name, reason in not_run.items():
-        warnings.warn(f"task {name} is not run: {reason}", stacklevel=3)
     return [settings for settings in wanted if settings.name not in not_run], not_run
 
 
+def _warn(plan: Plan) -> None:
+    """Of what the frames do not allow. Of weights that are not at hand has been warned already."""
+    told = {f"task {name}": reason for name, reason in plan.tasks_not_run.items()}
+    for row in plan.not_run:
+        *values, reason = row.values()
+        if reason != NOT_AT_HAND:
+            told[f"trial {', '.join(values)}"] = reason
+    for what, reason in told.items():
+        warnings.warn(f"{what} is not run: {reason}", stacklevel=3)
+
+
 def _check(plan: Plan) -> None:
-    """Builds everything once that a worker will build, so that a mistake shows before the start."""
+    """Builds once what judges the trials, so that a mistake shows before the start."""
     _definition(plan)
     study = plan.study
     for backbone in sorted({trial.config.model.backbone for trial in plan.trials}):
@@ -211,18 +264,6 @@ def _check(plan: Plan) -> None:
     for pack, path in {(trial.pack, trial.config.anatomy.taxonomy) for trial in plan.trials}:
         taxonomy = Taxonomy.load(path)
         Proxy(pack, taxonomy, study.proxy_level, study.proxy_where)
-    for trial in plan.trials:
-        recipe = trial.config.data.recipe, trial.config.data.size, trial.config.seed
-        Views(*recipe)
-        frames = trial.pack.frames.iloc[pretrain_rows(trial.pack, trial.config)]
-        if trial.config.pretrain.epochs == 0:
-            continue
-        taxonomy = Taxonomy.load(trial.config.anatomy.taxonomy)
-        with _naming(trial, study):
-            method = methods.build(trial.config, frames.reset_index(drop=True), taxonomy)
-            method.sampler()
-        if study.resources.views == "device":
-            draws(method.make_views, *recipe)
 
 
 @contextmanager
@@ -263,7 +304,9 @@ def _definition(plan: Plan) -> dict[str, Any]:
     """What STUDY.json is to hold. Raises InputError where what it holds may not grow to that."""
     wanted = plan.study.model_dump(mode="json")
     wanted["packs"] = {str(trial.pack.size): trial.pack.digest for trial in plan.trials}
-    arms, absent = arms_of(plan.study), not_run(plan.study)
+    named = {trial.config.anatomy.taxonomy for trial in plan.trials}
+    wanted["taxonomies"] = {name: Taxonomy.load(name).digest for name in sorted(named)}
+    arms, absent = arms_of(plan.study), plan.not_run
     if arms:
         wanted["arm_of"] = {t.key: arms[t.config.model_dump_json()] for t in plan.trials}
     if absent:

@@ -15,15 +15,22 @@ from awcl.errors import InputError
 from awcl.study.space import Study
 
 
-def load(name: str) -> Study:
-    """NAME is a file, or a recipe in ./studies, or one that is installed with the program."""
+def file_of(name: str) -> Path | None:
+    """The file that NAME is, or a recipe's in ./studies; None for one of the program's own."""
     for path in (Path(name), Path("studies") / f"{name}.py"):
         if path.suffix == ".py" and path.is_file():
-            with _told(str(path)):
-                spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
-                module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-            break
+            return path
+    return None
+
+
+def load(name: str) -> Study:
+    """NAME is a file, or a recipe in ./studies, or one that is installed with the program."""
+    path = file_of(name)
+    if path is not None:
+        with _told(str(path)):
+            spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
     else:
         known = _installed()
         if name not in known:

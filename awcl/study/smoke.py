@@ -21,6 +21,7 @@ FRAMES = {"train": 200, "val": 100, "test": 100}
 STEPS = 40  # of a decoder
 LIMITS = {
     "pretrain.epochs": 2,
+    "pretrain.warmup": 1,
     "pretrain.batch": 16,  # of as many frames as `pretrain_where` leaves of 200
     "method.queue": 16,
     "phantom.scans": 60,
@@ -30,14 +31,20 @@ LIMITS = {
 """The most that a field may be; what is less stays."""
 
 
-def smaller(study: Study) -> Study:
+def name_of(study: Study) -> str:
+    """What its smoke study is called."""
+    return f"{study.name}-smoke"
+
+
+def smaller(study: Study, before: Study | None = None) -> Study:
     """One seed, at most four points, two epochs, quick tasks; all else is the study's own.
 
     Four arms or values, spread from the first to the last, where only one thing varies; else two of
-    the first two things that do. Points that are drawn: the first four.
+    the first two things that do. Points that are drawn: the first four. before: the smoke study
+    that was made when the study had fewer arms or values, which all stay.
     """
     data = study.model_dump(mode="json")
-    data |= {"name": f"{study.name}-smoke", "seeds": study.seeds[:1], "confirm": 0, "baseline": {}}
+    data |= {"name": name_of(study), "seeds": study.seeds[:1], "confirm": 0, "baseline": {}}
     data |= {"proposed": [], "confirmed": []}
     limits = _limits(study)
     base = _limited(flat(study.base), limits)
@@ -49,9 +56,10 @@ def smaller(study: Study) -> Study:
         if data[part]:
             data[part] = _limited(data[part], limits, f"{part}.")
     if study.sampler == "grid":
-        _thin_out(data)
+        _thin_out(data, before)
     else:
-        data["arms"] = {name: data["arms"][name] for name in _spread(list(data["arms"]), POINTS)}
+        kept = _spread(list(data["arms"]), POINTS, list(before.arms) if before else [])
+        data["arms"] = {name: data["arms"][name] for name in kept}
         data["samples"] = max(1, min(study.samples, POINTS // max(1, len(data["arms"]))))
     return parse(Study, data, "--smoke")
 
@@ -66,13 +74,14 @@ def _limits(study: Study) -> dict[str, int]:
     return {**LIMITS, "pretrain.batch": batch}
 
 
-def _thin_out(data: dict[str, Any]) -> None:
+def _thin_out(data: dict[str, Any], before: Study | None) -> None:
     """Leaves at most POINTS combinations of arms and axes."""
     many = [axis for axis in (data["arms"], *data["axes"].values()) if len(axis) > 1]
     each, left = POINTS if len(many) == 1 else 2, POINTS
     for name in ("arms", *data["axes"]):
         values = data["arms"] if name == "arms" else data["axes"][name]
-        kept = _spread(list(values), min(each, left))
+        there = (before.arms if name == "arms" else before.axes.get(name, [])) if before else []
+        kept = _spread(list(values), min(each, left), list(there))
         left //= max(1, len(kept))
         if name == "arms":
             data["arms"] = {arm: values[arm] for arm in kept}
@@ -101,11 +110,15 @@ def _limit_axis(axis: list[Any] | Range, most: int | None) -> list[Any] | dict[s
     return list(dict.fromkeys(min(value, most) for value in axis))
 
 
-def _spread(values: list[Any], count: int) -> list[Any]:
-    """So many of them, from the first to the last."""
+def _spread(values: list[Any], count: int, there: list[Any]) -> list[Any]:
+    """So many of them: those that are there already, and of the rest from the first to the last."""
     if len(values) <= count:
         return values
-    return [values[round(at)] for at in np.linspace(0, len(values) - 1, max(1, count))]
+    kept = [value for value in values if value in there]
+    rest = [value for value in values if value not in kept]
+    places = np.linspace(0, len(rest) - 1, max(0 if kept else 1, count - len(kept)))
+    chosen = [rest[round(at)] for at in places]
+    return [value for value in values if value in kept or value in chosen]
 
 
 def fewer(table: FrameTable) -> FrameTable:

@@ -4,7 +4,7 @@ The same study twice gives the same bytes; `expand` is a pure function from it t
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from awcl.config import Config, TrialConfig, Where, parse, shown, with_values
 from awcl.data.phantom.scan import Settings
 from awcl.downstream import tasks
 from awcl.pretrain.methods import canonical
-from awcl.records import EQUALLY
+from awcl.records import EQUALLY, NOT_AT_HAND
 from awcl.study import sampling
 from awcl.study.sampling import Axes, Point, Range, Sampler
 
@@ -300,18 +300,20 @@ def runnable(study: Study) -> list[TrialConfig]:
     return [config for config in expand(study) if warm.is_known(config.model.init)]
 
 
-def not_run(study: Study) -> list[dict[str, str]]:
-    """Each point whose weights are not at hand: its arm and axes as tables show them, the reason.
+def not_run(study: Study, refused: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+    """Each point that cannot be run: its arm and axes as tables show them, the reason.
 
-    In every table they keep their row.
+    In every table they keep their row. refused: configuration in JSON -> what frames lack for it.
     """
     names, rows = list(varied(study)), {}
     for point in points(study):
         config = configuration(study, point, study.seeds[0])
-        if not warm.is_known(config.model.init):
+        at_hand = warm.is_known(config.model.init)
+        reason = (refused or {}).get(config.model_dump_json(), "") if at_hand else NOT_AT_HAND
+        if reason:
             values = {**shown(config), **({ARM: point[ARM]} if ARM in point else {})}
             cells = tuple(str(values.get(name, "-")) for name in names)
-            rows[cells] = {**dict(zip(names, cells, strict=True)), "reason": "weights not at hand"}
+            rows[cells] = {**dict(zip(names, cells, strict=True)), "reason": reason}
     return list(rows.values())
 
 

@@ -20,9 +20,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
+from aiohttp import ClientError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from awcl.errors import InputError
+from awcl.study.recipes import file_of
 from awcl.tracking.client import LOOPBACK
 
 PROGRAM = ("awcl",)  # as the image has it on its PATH
@@ -171,22 +173,29 @@ def submit(jobs: JobSubmissionClient, study: str, recipe: str, flags: list[str])
 @contextmanager
 def _shipped(recipe: str) -> Iterator[tuple[str, dict[str, str]]]:
     """What the job calls the recipe, and what travels with it: the one file, where it is one."""
-    if not recipe.endswith(".py"):
+    file = file_of(recipe)
+    if file is None:
         yield recipe, {}
         return
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(recipe, folder)
-        yield Path(recipe).name, {"working_dir": folder}
+        shutil.copy(file, folder)
+        yield file.name, {"working_dir": folder}
 
 
 def follow(jobs: JobSubmissionClient, job: str) -> bool:
-    """Prints what the job says until it ends; whether it did what was asked."""
+    """Prints what the job says until it ends; whether it did what was asked.
+
+    Raises InputError where the connection breaks: the job goes on.
+    """
 
     async def tell() -> None:
         async for text in jobs.tail_job_logs(job):
             print(text, end="", flush=True)
 
-    asyncio.run(tell())
-    while not (status := jobs.get_job_status(job)).is_terminal():
-        time.sleep(0.2)
+    try:
+        asyncio.run(tell())
+        while not (status := jobs.get_job_status(job)).is_terminal():
+            time.sleep(0.2)
+    except (RuntimeError, OSError, ClientError) as error:  # the first is Ray's for all of these
+        raise InputError(f"the connection broke, job {job} goes on: {_line(error)}") from error
     return status == JobStatus.SUCCEEDED

@@ -13,7 +13,7 @@ from typing import Any
 
 from awcl.errors import InputError
 from awcl.records import StudyFolder, TrialFolder
-from awcl.tracking.client import reason
+from awcl.tracking.client import reason, shown
 from awcl.tracking.interrupts import to_its_end
 from awcl.tracking.projection import of_study, of_trial
 from awcl.tracking.runs import Runs
@@ -34,7 +34,7 @@ def _warns(method: Callable) -> Callable:
             self.failed, self._again, self._runs = reason(error), time.monotonic() + PAUSE, None
             if self.goes_on:
                 warnings.warn(
-                    f"MLflow at {self.uri}: {self.failed}; the study goes on, "
+                    f"MLflow at {shown(self.uri)}: {self.failed}; the study goes on, "
                     "`awcl study sync` catches up",
                     stacklevel=2,
                 )

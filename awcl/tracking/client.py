@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -85,6 +86,23 @@ def has_password(uri: str) -> bool:
     return bool(urlsplit(uri).password or given.password or given.token)
 
 
+def shown(uri: str) -> str:
+    """The URI for people and logs: without its password."""
+    password = urlsplit(uri).password
+    uri = uri.replace(f":{password}@", ":***@") if password else uri
+    return re.sub(r"(?i)(password=)[^&]+", r"\1***", uri)
+
+
+def where_to_look(uri: str) -> str:
+    """What people do to compare trials there; {mlflow} stands for that program."""
+    scheme = uri.partition(":")[0]
+    if scheme in ("http", "https"):
+        return f"open {shown(uri)}"
+    if scheme == "databricks":
+        return f"open the workspace of {uri}"
+    return f"{{mlflow}} ui --backend-store-uri {shlex.quote(shown(uri))}"
+
+
 def checked(uri: str) -> str:
     """The URI itself.
 
@@ -102,10 +120,9 @@ def checked(uri: str) -> str:
         of_plugins = {found.name for found in entry_points(group="mlflow.tracking_store")}
         works = scheme in {"databricks", "mssql", "mysql", "postgresql", *of_plugins}
     if not works:
-        raise InputError(f"--tracking {uri}: MLflow cannot write there; give {FORMS}")
+        raise InputError(f"--tracking {shown(uri)}: MLflow cannot write there; give {FORMS}")
     if readable(uri) and has_password(uri):
-        shown = uri.replace(f":{urlsplit(uri).password}@", ":***@")
-        raise InputError(f"--tracking {shown}: sends passwords readably; give https://")
+        raise InputError(f"--tracking {shown(uri)}: sends passwords readably; give https://")
     return uri
 
 

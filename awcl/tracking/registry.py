@@ -9,7 +9,7 @@ from awcl import checkpoints
 from awcl.encoder import Encoder
 from awcl.errors import InputError
 from awcl.records import StudyFolder, TrialFolder
-from awcl.tracking.client import connect, reason
+from awcl.tracking.client import connect, reason, shown
 from awcl.tracking.projection import of_study, of_trial
 from awcl.tracking.runs import Runs
 
@@ -53,7 +53,7 @@ def register(uri: str, study: StudyFolder, key: str | None = None) -> Registered
     except InputError:
         raise
     except Exception as error:  # any server, driver or network may be behind it
-        raise InputError(f"MLflow at {uri}: {reason(error)}") from error
+        raise InputError(f"MLflow at {shown(uri)}: {reason(error)}") from error
     return Registered(name, str(version.version), trial.key, is_best)
 
 

@@ -1,6 +1,7 @@
 """The files of a cluster: as written from the site, and as Ray reads them."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -210,3 +211,18 @@ def test_the_image_has_what_is_pinned(of_launcher):
 def test_the_image_says_where_home_is():
     """Ray takes /root where it does not, and the token would lie where nobody reads it."""
     assert "ENV HOME=/home/awcl\n" in (ROOT / "cluster" / "Dockerfile").read_text()
+
+
+def test_mlflows_image_has_the_driver_of_its_database():
+    """SQLAlchemy chooses it by the URI, and another one by each of its versions."""
+    from sqlalchemy import make_url
+
+    compose = yaml.safe_load((ROOT / "cluster" / "docker-compose.yaml").read_text())
+    [uri] = {
+        service["environment"]["MLFLOW_BACKEND_STORE_URI"]
+        for service in compose["services"].values()
+        if "MLFLOW_BACKEND_STORE_URI" in service.get("environment", {})
+    }
+    driver = make_url(re.sub(r"\$\{.*?\}", "word", uri)).get_dialect().driver
+    image = (ROOT / "cluster" / "mlflow.Dockerfile").read_text()
+    assert re.search(rf'"{driver}(\[\w+\])?==[\d.]+"', image), driver

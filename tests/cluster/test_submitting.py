@@ -77,7 +77,8 @@ def job(status: str, study: str):
     )  # fmt: skip
 
 
-def test_a_job_is_study_run_with_its_flags_quoted(submitting):
+def test_a_job_is_study_run_with_its_flags_quoted(submitting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no recipe of ./studies is
     jobs = Jobs(job("SUCCEEDED", "planes"), job("RUNNING", "other"))
     flags = ["--storage", "s3://b/my studies"]
     assert submitting.submit(jobs, "planes", "planes", flags) == "raysubmit_1"
@@ -92,6 +93,30 @@ def test_a_recipe_that_is_a_file_travels_alone(submitting, tmp_path):
     submitting.submit(jobs, "mine", str(tmp_path / "mine.py"), [])
     assert jobs.shipped == {"mine.py": "# a recipe"}
     assert jobs.given["entrypoint"] == "awcl study run mine.py"
+
+
+def test_a_recipe_of_the_folder_studies_travels_too(submitting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir()
+    Path("studies/planes.py").write_text("# edited here")
+    jobs = Jobs()
+    submitting.submit(jobs, "planes", "planes", [])
+    assert jobs.shipped == {"planes.py": "# edited here"}
+    assert jobs.given["entrypoint"] == "awcl study run planes.py"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("WebSocket closed"), ConnectionResetError()])
+def test_a_connection_that_breaks_says_that_the_job_goes_on(submitting, error, capsys):
+    from awcl.errors import InputError
+
+    class Breaks(Jobs):
+        async def tail_job_logs(self, job):
+            yield "epoch 1\n"
+            raise error
+
+    with pytest.raises(InputError, match="the connection broke, job raysubmit_1 goes on"):
+        submitting.follow(Breaks(), "raysubmit_1")
+    assert capsys.readouterr().out == "epoch 1\n"
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])

@@ -285,6 +285,15 @@ def test_a_duplicate_across_the_official_split_of_the_african_planes_is_found(tm
     assert set(fixed.frames["split"][fixed.frames["frame_id"].isin(names)]) == {"train"}
 
 
+def test_a_picture_that_a_patient_shows_often_is_one_of_a_pair():
+    """A recorder's "no signal": its frames with each other would be pairs without end."""
+    sha = np.array(["a"] * 3000 + ["b"], object)
+    patient = np.array([0] * 1500 + [1] * 1501)
+    split = np.array([0] * 1500 + [1] * 750 + [2] * 751)
+    found = auditing._identical(sha, patient, split)
+    assert found.tolist() == [[0, 1500], [0, 2250]]
+
+
 def test_the_real_african_planes_leak_and_can_be_fixed(real_data):
     official, _ = sources.frames({"african_planes": real_data / "african_planes"}, TAXONOMY)
     found = audit(official, workers=2)

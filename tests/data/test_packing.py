@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from awcl.data import decoding, packing, squares, videos
 from awcl.data import pack as pack_module
-from awcl.data import packing, squares, videos
+from awcl.data.images import UnreadableImage
 from awcl.data.pack import FramePack, side
 from awcl.data.packing import build, find_or_build
 from awcl.data.table import FrameTable
@@ -209,6 +210,19 @@ def test_a_filled_mask_of_one_class_becomes_0_and_1(tmp_path):
         made.mask(0)
 
 
+@pytest.mark.parametrize("classes", ["head", "head;heart"])
+def test_a_mask_with_a_palette_is_its_numbers_and_not_its_colours(tmp_path, classes):
+    values = np.zeros((64, 64), np.uint8)
+    values[16:48, 8:40] = len(classes.split(";"))
+    table = with_mask(tmp_path, values, "filled", classes)
+    plain = packed(table, tmp_path / "plain").mask(1)
+    coloured = Image.fromarray(values).convert("P")
+    coloured.putdata(values.ravel().tolist())
+    coloured.putpalette([255, 255, 255, 0, 0, 0, 128, 0, 0])  # the background is white
+    coloured.save(tmp_path / "m" / "b.png")
+    assert np.array_equal(packed(table, tmp_path / "p").mask(1), plain)
+
+
 def test_classes_of_a_mask_are_not_mixed_when_it_shrinks(tmp_path):
     mask = np.zeros((64, 64), np.uint8)
     mask[:, 21:], mask[:, 41:] = 2, 1  # each edge within a pixel of the smaller mask
@@ -381,6 +395,40 @@ def test_a_folder_without_its_description_is_no_pack(tmp_path):
     (made.folder / "PACK.json").unlink()
     with pytest.raises(InputError, match=r"PACK\.json: No such file"):
         FramePack(made.folder)
+
+
+def test_what_could_not_be_read_is_told_of_the_table_that_was_asked_for(tmp_path):
+    """Two tables may give one pack: that of the frames which both have."""
+    good = three(tmp_path / "i")
+    (tmp_path / "bad.png").write_text("no image")
+    both = table_of([*good.frames["path"], tmp_path / "bad.png"])
+    for first, second in ((good, both), (both, good)):
+        packs = tmp_path / f"p{len(first.frames)}"
+        for _ in range(2):  # the second time from what is remembered
+            made = [find_or_build(of, SIZE, packs, workers=1, quiet=True) for of in (first, second)]
+            assert made[0].digest == made[1].digest
+            told = {len(of.frames): [one["frame_id"] for one in pack.failed]
+                    for of, pack in zip((first, second), made, strict=True)}  # fmt: skip
+            assert told == {3: [], 4: ["s/003"]}
+
+
+def test_a_frame_that_can_be_read_again_is_packed(tmp_path, monkeypatch):
+    """A disk that fails for a moment alters neither size nor time of a file."""
+    table = three(tmp_path / "i")
+    sick, read = table.frames["path"][1], decoding.read_grey
+
+    def fails(path, **options):
+        if path == sick:
+            raise UnreadableImage("Input/output error")
+        return read(path, **options)
+
+    monkeypatch.setattr(decoding, "read_grey", fails)
+    for _ in range(2):
+        pack = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
+        assert len(pack) == 2 and pack.failed[0]["error"] == "Input/output error"
+    monkeypatch.setattr(decoding, "read_grey", read)
+    pack = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
+    assert len(pack) == 3 and pack.failed == []
 
 
 def test_a_pack_of_another_format_is_refused(tmp_path):

@@ -226,6 +226,22 @@ def test_an_mp4_cut_off_before_its_index_gives_nothing_and_says_so(tmp_path):
     assert read(path) == ({}, "not a video file, or one cut off before its index")
 
 
+def test_a_title_in_any_coding_is_no_obstacle(tmp_path):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as video:
+        video.metadata["title"] = "Herr Mxller"
+        stream = video.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        for picture in noise(3):
+            frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format="yuvj420p")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
+    data = path.read_bytes()
+    assert data.count(b"Mxller") == 1
+    path.write_bytes(data.replace(b"Mxller", "Müller".encode("latin-1")))
+    assert len(read(path, range(3))[0]) == 3
+
+
 def test_sound_alone_is_no_video(tmp_path):
     with av.open(str(tmp_path / "a.avi"), "w") as file:
         stream = file.add_stream("pcm_s16le", rate=8000)

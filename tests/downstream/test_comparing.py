@@ -110,18 +110,29 @@ def test_pairing_makes_the_interval_narrower_than_two_unpaired_ones():
     assert row.high - row.low < sum(widths)
 
 
-def test_draws_count_by_their_mean_also_where_they_are_other_draws():
+def test_draws_count_by_the_mean_of_those_that_both_have():
     first, second = table(1, 0.5), table(2, 0.7)
     for number in range(3):
-        first[f"transfer/0.1/{number}/ridge"] = table(10 + number, 0.4)["ridge"]
-        second[f"transfer/0.1/{number + 5}/ridge"] = table(20 + number, 0.9)["ridge"]
-    row = by_score(differences(first, second))["transfer/0.1/ridge/macro_f1"]
+        first[f"few_label/0.1/{number}/ridge"] = table(10 + number, 0.4)["ridge"]
+        second[f"few_label/0.1/{number + 1}/ridge"] = table(20 + number, 0.9)["ridge"]
+    row = by_score(differences(first, second))["few_label/0.1/ridge/macro_f1"]
     singles = [
-        by_score(differences(first, second.assign(ridge=second[f"transfer/0.1/{n + 5}/ridge"])))
-        for n in range(3)
+        by_score(differences(first, second.assign(ridge=second[f"few_label/0.1/{n}/ridge"])))
+        for n in (1, 2)
     ]
     assert row.second == pytest.approx(np.mean([s["ridge/macro_f1"].second for s in singles]))
     assert row.low < row.value < row.high and row.is_clear
+
+
+def test_lists_of_patients_that_one_alone_has_are_not_compared():
+    first, second = table(1, 0.5), table(1, 0.5)
+    first["few_label/0.1/0/ridge"] = first["ridge"]
+    second["few_label/0.1/1/ridge"] = second["truth"]
+    for of, number in ((first, 0), (second, 1)):  # all patients: one list, whatever its number
+        of[f"few_label/1/{number}/ridge"] = of["ridge"]
+    found = by_score(differences(first, second))
+    assert "few_label/0.1/ridge/macro_f1" not in found
+    assert found["few_label/1/ridge/macro_f1"].value == 0
 
 
 def test_only_what_both_have_is_compared_and_a_score_of_fewer_frames_too():

@@ -26,6 +26,14 @@ def test_frames_that_nobody_knows_of_have_each_domain_left_out_in_turn():
     ]
 
 
+def test_values_that_would_share_a_name_have_each_its_own():
+    sites = ["北京", "上海", "Voluson E8", "Voluson-E8", "Graz"]
+    found = crossings(frames(source=["clinic"] * 5, site=sites))
+    assert len({crossing.name for crossing in found}) == 5
+    assert sorted(crossing.away["site"] for crossing in found) == sorted([site] for site in sites)
+    assert "site_Graz" in {crossing.name for crossing in found}
+
+
 def test_a_column_of_many_values_is_no_list_of_domains():
     many = [f"site{number}" for number in range(MOST + 1)]
     assert crossings(frames(source=["clinic"] * len(many), site=many)) == []

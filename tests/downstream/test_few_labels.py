@@ -145,6 +145,17 @@ def test_an_encoder_that_used_no_label_has_the_whole_few_label_curve(judged):
         assert found[f"few_label/{share:g}/macro_f1"] == found[f"transfer/{share:g}/macro_f1"]
 
 
+def test_the_seed_of_an_encoder_without_labels_has_its_list_whatever_the_draws(
+    tiny_pack, taxonomy, tiny_encoder
+):
+    """It is the one that the trials have which it is paired with."""
+    task = build(tiny_pack, taxonomy, {"anatomy": {"ratio": 0}, "seed": 7}, draws=2)
+    list(task.run(tiny_encoder))
+    few = [c.split("/")[2] for c in task.predictions if c.startswith("few_label/0.5/")]
+    assert sorted({*few}) == ["0", "1", "7"]
+    assert not any("/7/" in column for column in task.predictions if "transfer" in column)
+
+
 @pytest.mark.parametrize(
     ("pretrained", "said"),
     [

@@ -211,3 +211,12 @@ def test_a_mean_over_frames_that_few_patients_have_leaves_out_the_draws_without_
     drawn = overlap.resampled_means(values, np.array(list("abcdef")))[:, 0]
     assert np.isnan(drawn).mean() == pytest.approx((5 / 6) ** 6, abs=0.04)
     assert scores.percentiles(drawn) == pytest.approx((0.4, 0.4))
+
+
+def test_a_unit_that_is_alone_in_its_stratum_takes_the_interval_of_its_own_columns_alone():
+    values = np.array([[0.1, np.nan], [0.2, np.nan], [0.5, np.nan], [np.nan, 0.9]])
+    units, strata = np.array(list("abcd")), np.array([0, 0, 0, 1])
+    drawn = overlap.resampled_means(values, units, strata)
+    assert np.isnan(drawn[:, 1]).all()
+    of_the_rest = overlap.resampled_means(values[:3, :1], units[:3], strata[:3])
+    np.testing.assert_array_equal(drawn[:, :1], of_the_rest)

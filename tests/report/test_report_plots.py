@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from made_study import predictions
+from made_study import dice, predictions
 from PIL import Image
 from sklearn.metrics import f1_score
 
@@ -191,6 +191,39 @@ def test_of_few_labels_a_seed_is_paired_by_its_own_list(making):
     ((_, of),) = find(read(made.folder)).differences.items()
     for difference in of.to_simclr:
         assert difference.each == {0: 0, 1: 0}
+
+
+def test_a_list_that_an_arm_does_not_have_is_no_comparison(making):
+    made = making(arms={"awcl": {}, "simclr": SELF}, axes={"anatomy.ratio": [0.05]}, seeds=[5])
+    table = few_label([0.05], 0.9)
+    made.add(table=table.rename(columns=lambda n: n.replace("/0/", "/5/")), seed=5,
+             anatomy__ratio=0.05)  # fmt: skip
+    made.add(table=few_label([0.05], 0.3), seed=5, pretrain__positives="self")
+    for trial in made.folder.trials():
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_labels", "name": "few"})
+    ((score, of),) = find(read(made.folder)).estimates.items()
+    assert score.name == "few_label/0.05/ridge/macro_f1"
+    assert [estimate.arm.name for estimate in of] == ["awcl"]
+
+
+def test_few_masks_are_a_curve_and_compared_at_every_share(making):
+    made = making(axes={"anatomy.ratio": [0, 1]})
+    for ratio in (0, 1):
+        table = dice(0.5, ratio)
+        overlap = table.pop("frozen/C/transfer/dice")
+        table = table.drop(columns="frozen/C/shift/dice")
+        for curve in ("transfer", "few_label"):
+            table = table.assign(**{f"{curve}/{at}/0/dice": overlap for at in ("0.05", "1")})
+        trial = made.add(table=table, anatomy__ratio=ratio)
+        file = next(trial.path.glob("eval/*/EVAL.json"))
+        write_json(file, {**read_json(file), "task": "few_masks", "name": "few"})
+    found = find(read(made.folder))
+    compared = [score.name for score in found.estimates if score.is_compared]
+    assert compared == ["few_label/0.05/dice", "few_label/1/dice"]
+    charts = list(plots.few_labels(found.estimates))
+    assert {chart.y_label for chart in charts} == {"Dice"} and len(charts) == 2
+    assert not list(plots.forests(found.estimates, found.to_simclr))
 
 
 def few_label(shares, right):

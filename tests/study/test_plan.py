@@ -16,7 +16,7 @@ from awcl.report.reading import read
 from awcl.study import dry, table
 from awcl.study.plan import _is_among, held, make_plan
 from awcl.study.space import Resources
-from awcl.taxonomy import Taxonomy
+from awcl.taxonomy import BUILTIN, Taxonomy
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,43 @@ def test_a_trial_that_cannot_be_is_named_by_arm_axes_and_seed(
     assert str(caught.value).startswith(
         "trial cross, anatomy.ratio 0.5, seed 7: pretrain.method supervised: 1 class with usable "
     )
+
+
+def test_trials_whose_frames_lack_what_they_pair_are_not_run_and_say_so(
+    tiny_study, tiny_table, tmp_path, packs
+):
+    frames = tiny_table.frames.assign(scan=None)
+    arms = {"awcl": {}, "uscl": {"pretrain.method": "uscl"}, "scan": {"pretrain.positives": "scan"}}
+    study = changed(tiny_study, arms=arms, seeds=[0, 1])
+    with pytest.warns(UserWarning, match="trial uscl is not run: no two of the frames are of one"):
+        plan = planned(study, FrameTable(frames), tmp_path, packs)
+    assert len(plan.trials) == 2 and [row["arm"] for row in plan.not_run] == ["uscl", "scan"]
+    assert plan.folder.not_run == plan.not_run
+    assert "no two of the frames are of one scan" in table.render(plan.folder)
+    with pytest.warns(UserWarning, match="trial scan is not run"):
+        planned(study, FrameTable(frames), tmp_path, packs)  # again: no other definition
+    with pytest.raises(InputError, match=r"these frames allow no trial of it \(no two of the fr"):
+        alone = changed(study, name="alone", arms={"uscl": arms["uscl"]})
+        make_plan(alone, FrameTable(frames), tmp_path, packs)
+
+
+def test_a_taxonomy_that_was_edited_makes_another_study(tiny_study, tiny_frames, tmp_path, packs):
+    """Keys of trials hold what it says: a study would be a mixture of two."""
+    own = tmp_path / "own.toml"
+    text = BUILTIN.read_text()
+    own.write_text(text)
+    study = with_base(tiny_study, anatomy__taxonomy=str(own))
+    plan = planned(study, tiny_frames, tmp_path, packs)
+    again = planned(study, tiny_frames, tmp_path, packs)
+    assert [trial.key for trial in again.trials] == [trial.key for trial in plan.trials]
+    own.write_text(
+        text.replace('"3VT", "4CH", "LVOT"', '"3VT", "4CH"').replace(
+            "brain   = [", 'brain   = ["LVOT", '
+        )
+    )
+    assert own.read_text() != text
+    with pytest.raises(InputError, match=r"another definition: taxonomies.*own\.toml was"):
+        planned(study, tiny_frames, tmp_path, packs)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -5,6 +5,7 @@ import pytest
 
 from awcl.config import TrialConfig, with_values
 from awcl.data.table import DOMAINS, FrameTable
+from awcl.study.growth import check_growth
 from awcl.study.smoke import FRAMES, fewer, smaller
 from awcl.study.space import EarlyStopping, Phantom, Study, expand, points
 from awcl.taxonomy import Taxonomy
@@ -38,6 +39,26 @@ RANGE = {"pretrain.lr": {"low": 0.001, "high": 0.1, "log": True}}
 )  # fmt: skip
 def test_at_most_four_points_are_left_from_the_first_to_the_last(values, left):
     assert points(smaller(Study(name="s", **values))) == left
+
+
+def test_what_a_smaller_study_has_stays_when_the_study_grows():
+    """So that it may be tried again in the same folder."""
+
+    def arms(count):
+        return {f"a{n}": {"pretrain.lr": 0.01 * (n + 1)} for n in range(count)}
+
+    before = None
+    for count in range(1, 9):
+        made = smaller(Study(name="s", arms=arms(count)), before)
+        assert len(made.arms) == min(count, 4)
+        if before:
+            there, now = ({**of.model_dump(mode="json"), "packs": {}} for of in (before, made))
+            check_growth(there, now)
+        before = made
+    axes = {"anatomy.ratio": [0, 0.5, 1], "pretrain.temperature": [0.1, 0.2, 0.5]}
+    first = smaller(Study(name="s", axes=axes))
+    grown = {**axes, "anatomy.ratio": [0, 0.25, 0.5, 0.75, 1, 0.9]}
+    assert points(smaller(Study(name="s", axes=grown), first)) == points(first)
 
 
 def test_points_that_are_drawn_are_the_first_ones():

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from awcl.errors import InputError
-from awcl.tracking.client import checked, connect, on_local_disk, reason, sqlite_file
+from awcl.tracking.client import (
+    checked,
+    connect,
+    on_local_disk,
+    reason,
+    shown,
+    sqlite_file,
+    where_to_look,
+)
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -73,6 +81,28 @@ def test_what_mlflow_can_never_write_to_is_refused(tmp_path, monkeypatch, uri):
 )  # fmt: skip
 def test_what_may_work_is_let_through(uri):
     assert checked(uri) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("postgresql://me:secret@h/db", "mlflow ui --backend-store-uri 'postgresql://me:***@h/db'"),
+        ("mysql://h/db?user=me&password=secret&x=1",
+         "mlflow ui --backend-store-uri 'mysql://h/db?user=me&password=***&x=1'"),
+        ("https://me:secret@lab/mlflow", "open https://me:***@lab/mlflow"),
+        ("http://127.0.0.1:5000", "open http://127.0.0.1:5000"),
+        ("databricks://profile", "open the workspace of databricks://profile"),
+        ("sqlite:////a/b.db", "mlflow ui --backend-store-uri sqlite:////a/b.db"),
+    ],
+)  # fmt: skip
+def test_where_to_look_is_told_without_passwords(uri, wanted):
+    assert where_to_look(uri).format(mlflow="mlflow") == wanted
+    assert "secret" not in shown(uri)
+
+
+def test_a_uri_that_is_refused_does_not_show_its_password():
+    with pytest.raises(InputError, match=r"--tracking postgres://me:\*\*\*@h/db: MLflow cannot"):
+        checked("postgres://me:secret@h/db")
 
 
 @pytest.fixture

@@ -114,6 +114,8 @@ class Task:
                 self.pack, kept[trained], self.taxonomy, self.level, "test", kept[judged]
             )
         self.about["crossings"][crossing.name] = {
+            "home": crossing.home,
+            "away": crossing.away,
             "classes": common,
             "frames": {route: [len(p.rows), len(p.judged_rows)] for route, p in found.items()},
         }

@@ -27,6 +27,7 @@ from awcl.config import with_defaults
 from awcl.data.batches import Batches
 from awcl.data.labels import label_classes
 from awcl.encoder import Encoder
+from awcl.errors import NoFramesError
 from awcl.pretrain import method
 from awcl.pretrain.groups import Grouping, groupings
 from awcl.pretrain.loss import group_loss
@@ -40,6 +41,8 @@ class Method(method.Method):
             read = label_classes(frames, config.anatomy, taxonomy, config.seed, level=level)
             self.labels_used = int(read.notna().sum())
         positives = config.pretrain.positives
+        if positives in ("patient", "scan") and not frames[positives].dropna().duplicated().any():
+            raise NoFramesError(f"no two of the frames are of one {positives}")
         self.group_by(groupings(positives, frames, config.anatomy, taxonomy, config.seed))
 
     def group_by(self, found: list[Grouping]) -> None:
