@@ -9,9 +9,10 @@ from made_study import predictions
 from sklearn.metrics import f1_score
 
 from awcl.downstream import scores
-from awcl.report import comparing, reading
+from awcl.report import comparing, reading, tables
 from awcl.report.arms import arms, comparable
 from awcl.report.comparing import Comparison
+from awcl.report.writing import find
 
 
 def found(making):
@@ -209,6 +210,21 @@ def test_of_few_patients_no_interval_is_told(making):
     [[estimate]] = found(made)[0].values()
     assert estimate.units == 4
     assert estimate.told == "[too few patients]"
+
+
+def test_of_few_patients_no_file_holds_an_interval_either(making):
+    made = making(arms={"awcl": {}, "simclr": {"pretrain.positives": "self"}})
+    for right, values in ((0.9, {}), (0.3, {"pretrain__positives": "self"})):
+        made.add(table=predictions(right, 0, patients=4), **values)
+    of = find(reading.read(made.folder))
+    for table in (
+        tables.main(of.arms, of.estimates),
+        tables.differences("to_simclr", "", of.arms, of.to_simclr),
+        tables.domains(of.arms, of.estimates),
+    ):
+        head, *rows = table.csv
+        ends = [row[head.index(end)] for row in rows for end in ("low", "high")]
+        assert ends and set(ends) == {None}, table.name
 
 
 def test_connected_patients_are_drawn_as_one(making):
