@@ -11,7 +11,8 @@ Twelve arms. Two are untrained: `random`, and `imagenet`, which is listed as not
 weights are neither in its cache nor given (`--imagenet-weights FILE`). `supervised` and `supcon`
 have the labels that AWCL has, all of them. All others see the same frames for as many epochs, with
 one schedule, sampler and augmentation; but `patient` draws partners, without which a batch holds
-hardly two frames of a patient, and `uscl` frames of one video, both as their papers do.
+hardly two frames of a patient, and `uscl` frames of one scan, both as their papers do. On frames
+without scans, such as the real ones, `uscl` is listed as not run.
 
 Pre-training and the proxy are at home: not on the phantom's first trimester, nor its machine C, nor
 HC18, whose images have one anatomy and are kept for segmentation. What a table of frames does not

@@ -25,7 +25,8 @@
     source = "clinic"                  # default: this file's name, here also "clinic"
     site = "Leeds"
     mask_kind = "filled"
-    mask_classes = "head;abdomen"      # names of the mask's values 1, 2, ...
+    mask_classes = "head;abdomen"      # names of the mask's values 1, 2, ... (with a palette: its
+                                       # numbers, and not its colours)
 
 What is filled in: `frame_id` is the image's path under `root` without its suffix (and `/index`
 where `index` is given: then `path` is a video, .mp4, .avi, .mov or .mkv, and `index` the number of
