@@ -42,7 +42,9 @@ class Method(method.Method):
             self.labels_used = int(read.notna().sum())
         positives = config.pretrain.positives
         if positives in ("patient", "scan") and not frames[positives].dropna().duplicated().any():
-            raise NoFramesError(f"no two of the frames are of one {positives}")
+            raise NoFramesError(
+                f"no two of the frames are of one {positives} (column {positives} of their table)"
+            )
         self.group_by(groupings(positives, frames, config.anatomy, taxonomy, config.seed))
 
     def group_by(self, found: list[Grouping]) -> None:
