@@ -191,7 +191,7 @@ def _encoder_parsers(actions: Any, of_methods: bool) -> None:
         "--out", metavar="DIR", help="DIR/X/TASK with predictions and figures; results that are "
         "there are kept, those of other weights or frames refused. Or EVAL.json for one X and task",
     )  # fmt: skip
-    _encoder_flags(c)
+    _encoder_flags(c, "anatomy.taxonomy")
     c = _command(
         actions, "embed", commands.embed, "features of frames, as Parquet",
         "awcl embed run --frames clean.parquet --out features.parquet",
@@ -199,7 +199,7 @@ def _encoder_parsers(actions: Any, of_methods: bool) -> None:
     c.add_argument("encoder", metavar="X", help=ENCODER)
     c.add_argument("--frames", required=True, metavar="FRAMES.parquet")
     c.add_argument("--out", required=True, metavar="FILE.parquet")
-    _encoder_flags(c)
+    _encoder_flags(c, "anatomy.taxonomy")
     c = _command(
         actions, "export", commands.export, "an encoder for other programs",
         "awcl export run --out encoder.onnx",
@@ -268,15 +268,15 @@ def _study_parsers(actions: Any) -> None:
             c.add_argument("--follow", action="store_true", help="tell what it says until it ends")
 
 
-def _encoder_flags(command: argparse.ArgumentParser) -> None:
+def _encoder_flags(command: argparse.ArgumentParser, *further: str) -> None:
     command.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE")
     command.add_argument("--packs", metavar="DIR")
-    _weights_flags(command)
+    _weights_flags(command, *further)
 
 
-def _weights_flags(command: argparse.ArgumentParser) -> None:
+def _weights_flags(command: argparse.ArgumentParser, *further: str) -> None:
     _imagenet_flag(command)
-    _config_flags(command, TrialConfig)
+    _config_flags(command, TrialConfig, only=("model.backbone", "data.size", "seed", *further))
 
 
 def _imagenet_flag(command: argparse.ArgumentParser) -> None:
@@ -289,10 +289,14 @@ def _taxonomy_flag(command: argparse.ArgumentParser) -> None:
     command.add_argument("--taxonomy", default="fetal", help="'fetal', or a TOML file of its form")
 
 
-def _config_flags(command: argparse.ArgumentParser, kind: type[Config]) -> None:
-    """A flag for each field of a configuration, by its dotted name."""
+def _config_flags(
+    command: argparse.ArgumentParser, kind: type[Config], only: Sequence[str] = ()
+) -> None:
+    """A flag for each field of a configuration, by its dotted name. only: those that are read."""
     group = command.add_argument_group(f"{kind.__doc__.splitlines()[0]}")
     for name, field in _fields(kind):
+        if only and name not in only:
+            continue
         group.add_argument(f"--{name}", dest=f"config:{name}", metavar="X", help=_help(field))
 
 

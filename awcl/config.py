@@ -176,9 +176,6 @@ class TrialConfig(Config):
         batch, workers = self.pretrain.batch, self.pretrain.workers
         if batch % workers:
             raise ValueError(f"pretrain.batch {batch} cannot be shared by {workers} workers evenly")
-        epochs, warmup = self.pretrain.epochs, self.pretrain.warmup
-        if epochs > 1 and warmup >= epochs:
-            raise ValueError(f"pretrain.warmup {warmup} leaves none of {epochs} epochs after it")
         return self
 
     @field_validator("seed", mode="before")

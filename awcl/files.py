@@ -99,21 +99,25 @@ def put_in_place(folder: Path, final: AnyPath) -> None:
     """
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     marks = [file for file in files if file.stem.isupper()]
-    lacks_marks = not all((final / file.name).is_file() for file in marks)
+
+    def is_whole() -> bool:
+        return all((final / file.name).is_file() for file in marks)
+
     if isinstance(final, ObjectPath):
-        if lacks_marks or not marks:  # a store cannot put a folder at once, so these go last
+        if not (marks and is_whole()):  # a store cannot put a folder at once, so these go last
             for file in [*(file for file in files if file not in marks), *marks]:
                 (final / str(file.relative_to(folder))).put(file)
         return
     for file in files:
         _sync(file)
-    if lacks_marks and final.is_dir():
-        remove_folder(final)
     try:
         os.rename(folder, final)
     except OSError:
         if not final.is_dir():
             raise
+        if not is_whole():
+            remove_folder(final)
+            os.rename(folder, final)
 
 
 def _sync(path: Path) -> None:

@@ -38,7 +38,8 @@ from awcl.weights import find_encoder
 
 Told = namedtuple("Told", "code out err")
 Own = namedtuple("Own", "given plan")
-SMALL = {"model.backbone": "test_resnet", "data.size": 32, "pretrain.batch": 8}
+ENCODER = {"model.backbone": "test_resnet", "data.size": 32}
+SMALL = {**ENCODER, "pretrain.batch": 8}
 
 
 @pytest.fixture
@@ -82,8 +83,17 @@ def changed(tiny_table, tmp_path):
 
 
 def flags(**values) -> list[str]:
+    return _flags({**SMALL, **values})
+
+
+def of_encoder(**values) -> list[str]:
+    """Those that the commands of one encoder read."""
+    return _flags({**ENCODER, **values})
+
+
+def _flags(values: dict) -> list[str]:
     dotted = {name.replace("__", "."): value for name, value in values.items()}
-    return [part for name, v in {**SMALL, **dotted}.items() for part in (f"--{name}", str(v))]
+    return [part for name, value in dotted.items() for part in (f"--{name}", str(value))]
 
 
 def crossing(rows: pd.DataFrame) -> pd.DataFrame:
@@ -329,7 +339,7 @@ def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(awcl, frames, pac
 
 
 def test_a_random_encoder_is_judged_on_chosen_frames(awcl, frames, packs, tmp_path):
-    given = ("--frames", frames, "--packs", packs, "--task", "planes", "--quick", *flags())
+    given = ("--frames", frames, "--packs", packs, "--task", "planes", "--quick", *of_encoder())
     out = tmp_path / "EVAL.json"
     told = awcl("evaluate", "random", *given, "--where", "machine=A", "--out", out)
     assert told.code == 0, told.err
@@ -345,7 +355,13 @@ def test_encoders_are_judged_on_all_tasks_that_the_frames_allow_and_compared(
     given = ("--frames", frames, "--packs", packs, "--quick", "--out", out)
     torch.manual_seed(5)
     Encoder("test_resnet", 32).save(tmp_path / "other.safetensors")
-    command = ("evaluate", "random", f"mine={tmp_path / 'other.safetensors'}", *given, *flags())
+    command = (
+        "evaluate",
+        "random",
+        f"mine={tmp_path / 'other.safetensors'}",
+        *given,
+        *of_encoder(),
+    )
     told = awcl(*command, "--compare")
     assert told.code == 0, told.err
     assert "segmentation is not run: " in told.err
@@ -373,14 +389,14 @@ def test_encoders_are_judged_on_all_tasks_that_the_frames_allow_and_compared(
     stored = awcl("evaluate", out / "random", out / "mine", "--compare")
     assert stored.code == 0, "no frames are asked for"
     assert stored.out == told.out.removesuffix(f"-> {out}\n")
-    other = awcl("evaluate", "random", *given, *flags(seed=1))
+    other = awcl("evaluate", "random", *given, *of_encoder(seed=1))
     refused_last(other, "cross_planes: holds a result of other weights; give another --out")
     assert {file: file.stat().st_mtime_ns for file in files(out)} == before
 
 
 def test_a_trial_of_a_study_is_compared_by_what_was_stored_of_it(awcl, frames, packs, tmp_path):
     out = tmp_path / "results"
-    given = ("--frames", frames, "--packs", packs, "--task", "planes", "--quick", *flags())
+    given = ("--frames", frames, "--packs", packs, "--task", "planes", "--quick", *of_encoder())
     assert awcl("evaluate", "random", *given, "--out", out).code == 0
     trial = tmp_path / "study" / "trials" / "abc"
     shutil.copytree(out / "random" / "planes", trial / "eval" / "planes-1")
@@ -397,7 +413,7 @@ def test_a_trial_of_a_study_is_compared_by_what_was_stored_of_it(awcl, frames, p
 
 def test_features_are_embedded_with_the_names_of_their_frames(awcl, frames, packs, tmp_path):
     out = tmp_path / "features.parquet"
-    given = ("--frames", frames, "--packs", packs, "--where", "machine=A", *flags())
+    given = ("--frames", frames, "--packs", packs, "--where", "machine=A", *of_encoder())
     told = awcl("embed", "random", *given, "--out", out)
     assert told.code == 0, told.err
     assert told.out == f"24 frames, 96 features of random -> {out}\n"
@@ -418,7 +434,7 @@ def test_features_are_embedded_with_the_names_of_their_frames(awcl, frames, pack
 
 def test_an_exported_encoder_says_what_goes_in_and_is_read_again(awcl, frames, packs, tmp_path):
     out = tmp_path / "e.safetensors"
-    told = awcl("export", "random", *flags(), "--out", out)
+    told = awcl("export", "random", *of_encoder(), "--out", out)
     assert told.code == 0, told.err
     lines = told.out.splitlines()
     assert lines[0].startswith("timm.create_model('test_resnet', in_chans=1, num_classes=0, check")
@@ -426,12 +442,14 @@ def test_an_exported_encoder_says_what_goes_in_and_is_read_again(awcl, frames, p
     assert lines[-1] == f"test_resnet, random -> {out}"
     features = [tmp_path / f"{number}.parquet" for number in (1, 2)]
     for what, file in zip(("random", out), features, strict=True):
-        given = ("--frames", frames, "--packs", packs, "--out", file, *flags())
+        given = ("--frames", frames, "--packs", packs, "--out", file, *of_encoder())
         assert awcl("embed", what, *given).code == 0
     assert pq.read_table(features[0]).equals(pq.read_table(features[1]))
     before = out.read_bytes()
-    refused(awcl("export", "random", *flags(), "--out", out), "is there already")
-    refused(awcl("export", "random", *flags(), "--out", "e.pth"), "ends in .safetensors or .onnx")
+    refused(awcl("export", "random", *of_encoder(), "--out", out), "is there already")
+    refused(
+        awcl("export", "random", *of_encoder(), "--out", "e.pth"), "ends in .safetensors or .onnx"
+    )
     assert out.read_bytes() == before
 
 
@@ -535,7 +553,7 @@ def test_an_empty_split_is_refused(awcl, changed, packs, tmp_path, split):
     before = files(tmp_path)
     if split == "test":
         out = tmp_path / "results"
-        told = awcl("evaluate", "random", *given, "--out", out, *flags())
+        told = awcl("evaluate", "random", *given, "--out", out, *of_encoder())
     else:
         told = awcl("pretrain", *given, "--out", tmp_path / "run", *flags())
     refused(told, f"split '{split}' is empty")
@@ -553,7 +571,7 @@ def test_frames_that_are_no_table_are_refused(awcl, tmp_path, packs, command, co
         "pack": ("pack", file, "--packs", packs),
         "audit": ("audit", file, "--fix", tmp_path / "fixed.parquet"),
         "pretrain": ("pretrain", "--frames", file, "--out", tmp_path / "run"),
-        "evaluate": ("evaluate", "random", "--frames", file, *flags()),
+        "evaluate": ("evaluate", "random", "--frames", file, *of_encoder()),
     }[command]
     said = "no such file" if content is None else "not a Parquet file"
     refused(awcl(*arguments), f"{file}: {said}; make one with `awcl frames`")
@@ -604,7 +622,7 @@ def test_an_encoder_that_is_none_is_refused(awcl, frames, packs, tmp_path, monke
     Encoder("test_vit", 32).save(Path("vit.safetensors"))
     Encoder("test_resnet", 64).save(Path("large.safetensors"))
     before = files(tmp_path)
-    given = ("--frames", frames, "--packs", packs, *flags())
+    given = ("--frames", frames, "--packs", packs, *of_encoder())
     refused(awcl("evaluate", what, *given, "--out", "results"), said)
     assert files(tmp_path) == before
 
@@ -647,7 +665,7 @@ def test_a_phantom_goes_only_where_it_may(awcl, made, frames, tmp_path):
 
 
 def test_tasks_and_columns_that_are_none_are_refused(awcl, frames, packs):
-    given = ("evaluate", "random", "--frames", frames, "--packs", packs, *flags())
+    given = ("evaluate", "random", "--frames", frames, "--packs", packs, *of_encoder())
     refused(awcl(*given, "--task", "plane"), "task 'plane': choose one of ")
     refused(awcl(*given, "--where", "vendor=A"), "unknown column 'vendor'")
     refused(awcl(*given, "--task", "{"), "--task {: no JSON (")
@@ -673,13 +691,13 @@ def test_a_run_that_was_trained_on_other_frames_is_told_of(awcl, frames, packs, 
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_judged(awcl, frames, packs):
-    given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *flags())
+    given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *of_encoder())
     refused(awcl(*given, "--task", "planes", "--out", "/proc/results"), "--out /proc/results: ")
     refused(awcl("evaluate", "../up=random", *given[2:]), "choose a NAME that a folder can have")
 
 
 def test_a_task_is_given_its_settings_as_in_a_recipe(awcl, frames, packs, tmp_path):
-    given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *flags())
+    given = ("evaluate", "random", "--frames", frames, "--packs", packs, "--quick", *of_encoder())
     coarse = '{"task": "planes", "name": "planes-coarse", "level": "coarse"}'
     told = awcl(*given, "--task", "planes", "--task", coarse, "--out", tmp_path / "results")
     assert told.code == 0, told.err
@@ -871,9 +889,23 @@ def test_a_file_that_could_not_be_made_is_refused_before_the_work(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_commands_of_one_encoder_take_no_flag_that_they_do_not_read(awcl, frames, tmp_path):
+    for command in (("evaluate", "random", "--frames", frames), ("export", "random")):
+        told = awcl(*command, "--out", tmp_path / "x.onnx", "--pretrain.epochs", 500)
+        assert told.code == 2 and "unrecognized arguments: --pretrain.epochs" in told.err
+
+
+def test_a_run_is_put_in_no_file(awcl, frames, tmp_path):
+    (tmp_path / "file").touch()
+    told = awcl("pretrain", "--frames", frames, "--out", tmp_path / "file", *flags())
+    refused(told, "is a file; give a folder")
+
+
 def test_a_table_without_paths_takes_the_place_of_no_table(awcl, frames, tmp_path):
     before = Path(frames).read_bytes()
     given = ("pack", frames, "--size", 32, "--packs", tmp_path / "packs", "--without-paths")
-    for name in (frames, tmp_path / "x.csv"):
+    other_spelling = Path(frames).parent / "x" / ".." / Path(frames).name
+    (Path(frames).parent / "x").mkdir()
+    for name in (frames, other_spelling, tmp_path / "x.csv"):
         assert "--without-paths" in awcl(*given, name)[2]
     assert Path(frames).read_bytes() == before and not (tmp_path / "packs").exists()

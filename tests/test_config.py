@@ -201,10 +201,3 @@ def test_equal_filters_have_one_form():
         for where in forms
     }
     assert len(found) == 1
-
-
-def test_a_warmup_as_long_as_the_training_is_refused():
-    """Its learning rate would never arrive."""
-    with pytest.raises(InputError, match=r"pretrain\.warmup 50 leaves none of 2 epochs after it"):
-        changed(pretrain__epochs=2, pretrain__warmup=50)
-    assert changed(pretrain__epochs=1, pretrain__warmup=1).pretrain.warmup == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from awcl import files
 from awcl.errors import InputError
 from awcl.files import (
     append_line,
@@ -92,6 +93,18 @@ def test_where_the_final_folder_is_there_already_that_one_stays(folder):
     put(folder, "second")
     assert names(folder) == ["final"]
     assert (folder / "final" / "file").read_text() == "first"
+
+
+def test_a_neighbour_that_is_done_meanwhile_is_not_disturbed(tmp_path, monkeypatch):
+    """Of two that pack the same frames: the first one's pack may be open already."""
+
+    def sync(path):
+        monkeypatch.undo()
+        put(tmp_path, "neighbour")
+
+    monkeypatch.setattr(files, "_sync", sync)
+    put(tmp_path, "late")
+    assert (tmp_path / "final" / "file").read_text() == "neighbour"
 
 
 def test_a_folder_that_lost_its_mark_is_put_anew(folder):

@@ -73,16 +73,17 @@ def pack(options: argparse.Namespace) -> int:
 
     table = frame_table(options)
     copy = options.without_paths and Path(options.without_paths)
-    if copy and (copy.suffix != ".parquet" or copy.absolute() == Path(options.frames).absolute()):
+    if copy and (copy.suffix != ".parquet" or copy.resolve() == Path(options.frames).resolve()):
         raise InputError(f"--without-paths {copy}: give another name, that ends in .parquet")
-    if copy:
-        table.without_paths().write(copy)
+    whole = table
     if options.smoke:
         from awcl.study import smoke
 
         table = smoke.fewer(table)
     made = find_or_build(table, options.size, packs_folder(options))
     tell_failed(made)
+    if copy:
+        whole.without_paths().write(copy)
     print(f"{len(made)} frames at {options.size} px -> {made.folder}")
     return 0
 

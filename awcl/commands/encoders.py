@@ -14,6 +14,7 @@ from awcl.commands.shared import (
     tell_failed,
     where,
 )
+from awcl.errors import InputError
 
 
 def pretrain(options: argparse.Namespace) -> int:
@@ -29,6 +30,8 @@ def pretrain(options: argparse.Namespace) -> int:
     from awcl.pretrain.trial import about
     from awcl.taxonomy import Taxonomy
 
+    if Path(options.out).is_file():
+        raise InputError(f"--out {options.out}: is a file; give a folder")
     config, weights = configured(TrialConfig, options), Path(options.out) / "weights"
     model = config.model
     init = warm.keep(
@@ -59,7 +62,6 @@ def embed(options: argparse.Namespace) -> int:
     from awcl.data.packing import find_or_build
     from awcl.data.table import rows_where
     from awcl.downstream.features import write_features
-    from awcl.errors import InputError
     from awcl.taxonomy import Taxonomy
 
     out = new_file(options.out, ".parquet")

@@ -138,13 +138,13 @@ def _judge(subjects: list[Subject], options: argparse.Namespace, out: Path | Non
         for name, reason in reasons.items():
             print(f"{name} is not run: {reason}", file=sys.stderr)
     jobs = [
-        (subject, told(settings, subject.what, packs[subject.encoder.size]))
+        (subject, told(settings, subject.what, packs[subject.encoder.size], taxonomy))
         for subject in judged
         for settings in chosen
     ]
     for subject, settings in jobs:
         packed = packs[subject.encoder.size]
-        there = suite.kept(subject.encoder, subject.word, settings, packed, out)
+        there = suite.kept(subject.encoder, subject.word, settings, packed, taxonomy, out)
         if there:
             print(f"{there}: kept as it is")
     if out is not None:

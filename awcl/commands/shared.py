@@ -76,9 +76,11 @@ def encoder_of(options: argparse.Namespace, what: str) -> tuple[Any, str]:
     encoder, word = find_encoder(
         what, config.model.backbone, config.data.size, config.seed, options.imagenet_weights
     )
-    for flag, found in (("model.backbone", encoder.backbone), ("data.size", encoder.size)):
-        asked = getattr(options, f"config:{flag}")
-        if asked is not None and asked != str(found):
+    for flag, asked, found in (
+        ("model.backbone", config.model.backbone, encoder.backbone),
+        ("data.size", config.data.size, encoder.size),
+    ):
+        if getattr(options, f"config:{flag}") is not None and asked != found:
             raise InputError(f"{what}: an encoder with {flag} {found}; --{flag} asks for {asked}")
     return encoder, word
 

@@ -258,7 +258,7 @@ def _tell_study(plan: Any, tracker: Any, stages: Any, failed: str) -> int:
     print(f"storage  {plan.folder.path}")
     if plan.folder.report.is_file():
         print(f"report   {plan.folder.report}")
-    print(f"compare  {where_to_look(tracker.uri).format(mlflow=_program('mlflow'))}")
+    print(f"compare  {where_to_look(tracker.uri, _program('mlflow'))}")
     if failed:
         print(f"awcl: {failed}", file=sys.stderr)
     outcomes = {trial.outcome for trial in plan.folder.trials()}

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from urllib.parse import urlsplit
 
 from awcl.errors import InputError
 
@@ -68,9 +67,9 @@ def check_words(words: list[str]) -> None:
 
 def check_tracking(uri: str) -> None:
     """Raises InputError for a server whose password others could read, as `_flags` says."""
-    from awcl.tracking.client import readable
+    from awcl.tracking.client import readable, shown
 
-    if urlsplit(uri).password:
+    if shown(uri) != uri:
         raise InputError(
             "--tracking: holds a password, which the cluster would show to all; leave it out and "
             "put ~/.mlflow/credentials on the head (cluster/README.md)"

@@ -60,9 +60,10 @@ def find_or_build(
     known = note if files_there else newest
     if known.is_file():
         seen = read_json(known)
-        folder, failed = packs / seen["digest"], seen.get("failed", [])
-        stands = not files_there or not _can_be_read_now(table, failed, size, packs)
-        if stands and (folder / "PACK.json").is_file():
+        folder, failed = packs / seen["digest"], seen.get("failed")
+        is_told = failed is not None  # not yet in notes of before
+        stands = is_told and not _can_be_read_now(table, failed, size, packs)
+        if (stands or not files_there) and (folder / "PACK.json").is_file():
             return FramePack(folder, failed)
     pack = build(table, size, packs, workers=workers, quiet=quiet)
     for name in (note, newest):

@@ -68,7 +68,11 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> list[Difference]:
 
 
 def _check_alike(first: dict[str, Any], second: dict[str, Any]) -> None:
-    """Settings but for what differs between encoders, and names."""
+    """Two results: their settings but for what differs between encoders, and names; taxonomies."""
+    taxonomies = {of["taxonomy"] for of in (first, second) if "taxonomy" in of}
+    if len(taxonomies) > 1:
+        raise InputError("judged by two taxonomies; judge both by one")
+    first, second = first["settings"], second["settings"]
     for name in sorted({*first, *second} - {"name", "pretrained"}):
         ours, theirs = first.get(name), second.get(name)
         if ours != theirs:
@@ -133,7 +137,7 @@ def pairs(
             raise InputError(f"{first} and {other}: no task that both were judged on")
         for task in common:
             try:
-                _check_alike(of_first[task][0]["settings"], of_other[task][0]["settings"])
+                _check_alike(of_first[task][0], of_other[task][0])
                 yield task, first, other, differences(of_first[task][1], of_other[task][1])
             except InputError as error:
                 raise InputError(f"{task} of {first} and {other}: {error}") from error

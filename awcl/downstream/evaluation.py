@@ -38,6 +38,7 @@ def evaluate(
         "name": settings.name,
         "settings": settings.model_dump(mode="json"),
         "pack": pack.digest,
+        "taxonomy": taxonomy.digest,
         "backbone": encoder.backbone,
         "code": code_version(),
         "time": time.time(),

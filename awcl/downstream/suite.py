@@ -54,9 +54,9 @@ def judge(
     """EVAL.json and predictions of one task, written to out/<word>/<task> where `out` is given.
 
     A result that is there is kept, and not evaluated again. Raises InputError where that is of
-    other weights, settings or frames; `kept` tells so beforehand.
+    other weights, settings, frames or taxonomy; `kept` tells so beforehand.
     """
-    there = kept(encoder, word, settings, pack, out)
+    there = kept(encoder, word, settings, pack, taxonomy, out)
     if there is not None:
         return read_json(there / "EVAL.json"), read_predictions(there)
     result, predictions, figures = evaluate(encoder, settings, pack, taxonomy)
@@ -71,6 +71,7 @@ def kept(
     word: str,
     settings: tasks.TaskSettings,
     pack: FramePack,
+    taxonomy: Taxonomy,
     out: Path | None,
 ) -> Path | None:
     """The folder where this very result is stored; None where there is none.
@@ -85,7 +86,9 @@ def kept(
         "weights": weights_digest(encoder),
         "settings": settings.model_dump(mode="json"),
         "pack": pack.digest,
+        "taxonomy": taxonomy.digest,
     }
+    result.setdefault("taxonomy", taxonomy.digest)  # results of before did not say
     for what, value in asked.items():
         if result.get(what) != value:
             told = _changed(result.get(what), value) if what == "settings" else what

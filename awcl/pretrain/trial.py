@@ -7,6 +7,7 @@ from awcl import hashing
 from awcl.config import TrialConfig, flat, parse, with_values
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
+from awcl.errors import InputError
 from awcl.files import read_json_if_there
 from awcl.pretrain.methods import canonical, defaults
 from awcl.taxonomy import Taxonomy
@@ -34,19 +35,22 @@ def about(config: TrialConfig, pack: FramePack) -> dict[str, Any]:
     }
 
 
-def told(settings: tasks.TaskSettings, what: str, pack: FramePack) -> tasks.TaskSettings:
+def told(
+    settings: tasks.TaskSettings, what: str, pack: FramePack, taxonomy: Taxonomy
+) -> tasks.TaskSettings:
     """The settings of a task with which anatomy labels pre-training used, as far as is known.
 
     what: an encoder as the command line names it. 'random' and 'imagenet' used none, and saw none
     of these frames. A run's folder or a checkpoint in it has the run's TRIAL.json; that counts
-    where it was trained on this pack.
+    where it was trained on this pack. Raises InputError where that was by another taxonomy, so that
+    what it calls an anatomy is another thing here.
     """
     if what in ("random", "imagenet"):
         config = with_values(TrialConfig(), {"pretrain.positives": "self"}, what)
         settings = tasks.for_trial(settings, canonical(config))
         elsewhere = settings.pretrained.model_copy(update={"elsewhere": True})
         return settings.model_copy(update={"pretrained": elsewhere})
-    config = _config_of(what, pack)
+    config = _config_of(what, pack, taxonomy)
     return settings if config is None else tasks.for_trial(settings, canonical(config))
 
 
@@ -57,12 +61,16 @@ def trained_on_others(what: str, pack: FramePack) -> bool:
     return found is not None and found.get("pack") != pack.digest
 
 
-def _config_of(what: str, pack: FramePack) -> TrialConfig | None:
+def _config_of(what: str, pack: FramePack, taxonomy: Taxonomy) -> TrialConfig | None:
     """Of the run that an encoder is of, where that was trained on this pack."""
     found = _trial_of(what)
     if found is None or found.get("pack") != pack.digest:
         return None
-    return parse(TrialConfig, found["config"], f"TRIAL.json of {what}")
+    config = parse(TrialConfig, found["config"], f"TRIAL.json of {what}")
+    if found.get("taxonomy", taxonomy.digest) != taxonomy.digest:
+        own = config.anatomy.taxonomy
+        raise InputError(f"{what}: trained by another taxonomy; give --anatomy.taxonomy {own}")
+    return config
 
 
 def _trial_of(what: str) -> dict[str, Any] | None:

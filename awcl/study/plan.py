@@ -59,13 +59,15 @@ class Evaluation:
 class Plan:
     """A study on its frames.
 
-    trials: those that the frames allow. refused: the others' configuration in JSON -> what the
-    frames lack for them. judged_by: tasks that the frames allow. tasks_not_run: the others, by
-    name, and what the frames lack. command: what the study is run by, where that is known.
+    packs: view size -> pack. trials: those that the frames allow. refused: the others'
+    configuration in JSON -> what the frames lack for them. judged_by: tasks that the frames allow.
+    tasks_not_run: the others, by name, and what the frames lack. command: what the study is run by,
+    where that is known.
     """
 
     study: Study
     folder: StudyFolder
+    packs: dict[int, FramePack]
     trials: list[Trial]
     refused: dict[str, str]
     judged_by: list[tasks.TaskSettings]
@@ -160,7 +162,7 @@ def make_plan(
     packs_folder = packs or local_storage(storage) / "packs"
     by_size = {size: find_or_build(table, size, packs_folder) for size in sizes}
     trials = _trials(study, folder, by_size)
-    plan = Plan(study, folder, trials, {}, *_allowed(study, trials), command)
+    plan = Plan(study, folder, by_size, trials, {}, *_allowed(study, trials), command)
     _check(plan)
     plan = _possible(plan)
     _warn(plan)
@@ -173,8 +175,7 @@ def make_plan(
 def with_confirmed(plan: Plan, points: list[Point]) -> Plan:
     """The plan with these points on every seed, stored. The caller holds the study."""
     study = with_values(plan.study, {"confirmed": points}, f"study {plan.study.name}")
-    by_size = {trial.pack.size: trial.pack for trial in plan.trials}
-    trials = _trials(study, plan.folder, by_size)
+    trials = _trials(study, plan.folder, plan.packs)
     grown = _possible(replace(plan, study=study, trials=trials))
     _take_folder(grown)
     return grown

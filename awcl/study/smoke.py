@@ -41,7 +41,8 @@ def smaller(study: Study, before: Study | None = None) -> Study:
 
     Four arms or values, spread from the first to the last, where only one thing varies; else two of
     the first two things that do. Points that are drawn: the first four. before: the smoke study
-    that was made when the study had fewer arms or values, which all stay.
+    that was made when the study had fewer arms or values: what it has stays, so that it may grow,
+    and points may become more.
     """
     data = study.model_dump(mode="json")
     data |= {"name": name_of(study), "seeds": study.seeds[:1], "confirm": 0, "baseline": {}}
@@ -60,7 +61,8 @@ def smaller(study: Study, before: Study | None = None) -> Study:
     else:
         kept = _spread(list(data["arms"]), POINTS, list(before.arms) if before else [])
         data["arms"] = {name: data["arms"][name] for name in kept}
-        data["samples"] = max(1, min(study.samples, POINTS // max(1, len(data["arms"]))))
+        few = max(1, min(study.samples, POINTS // max(1, len(data["arms"]))))
+        data["samples"] = max(few, before.samples) if before else few
     return parse(Study, data, "--smoke")
 
 

@@ -196,6 +196,8 @@ def follow(jobs: JobSubmissionClient, job: str) -> bool:
         asyncio.run(tell())
         while not (status := jobs.get_job_status(job)).is_terminal():
             time.sleep(0.2)
+    except BrokenPipeError:  # whoever reads what is printed has left
+        raise
     except (RuntimeError, OSError, ClientError) as error:  # the first is Ray's for all of these
         raise InputError(f"the connection broke, job {job} goes on: {_line(error)}") from error
     return status == JobStatus.SUCCEEDED

@@ -73,8 +73,11 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def readable(uri: str) -> bool:
-    """Whether others on the network could read what is sent there."""
-    parts = urlsplit(uri)
+    """Whether others on the network could read what is sent there. InputError for no such URI."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise InputError(f"--tracking {shown(uri)}: no such address; give {FORMS}") from error
     return parts.scheme == "http" and parts.hostname not in LOOPBACK
 
 
@@ -87,20 +90,19 @@ def has_password(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """The URI for people and logs: without its password."""
-    password = urlsplit(uri).password
-    uri = uri.replace(f":{password}@", ":***@") if password else uri
-    return re.sub(r"(?i)(password=)[^&]+", r"\1***", uri)
+    """The URI for people and logs: without its password, in whichever form that is."""
+    uri = re.sub(r"(://[^:/@]*:).*@", r"\1***@", uri)
+    return re.sub(r"(?i)((?:password|passwd|pwd)(?:=|%3d))[^&;]+", r"\1***", uri)
 
 
-def where_to_look(uri: str) -> str:
-    """What people do to compare trials there; {mlflow} stands for that program."""
+def where_to_look(uri: str, mlflow: str = "mlflow") -> str:
+    """What people do to compare trials there. mlflow: what they type for that program."""
     scheme = uri.partition(":")[0]
     if scheme in ("http", "https"):
         return f"open {shown(uri)}"
     if scheme == "databricks":
         return f"open the workspace of {uri}"
-    return f"{{mlflow}} ui --backend-store-uri {shlex.quote(shown(uri))}"
+    return f"{mlflow} ui --backend-store-uri {shlex.quote(shown(uri))}"
 
 
 def checked(uri: str) -> str:

@@ -30,6 +30,7 @@ def told(capsys, *arguments: str) -> str:
         ([], "--storage results: a job runs on the cluster's head"),
         ([*STORAGE, "--frames", "data/f.parquet"], "--frames data/f.parquet: a job runs on"),
         ([*STORAGE, "--tracking", "https://me:word@lab"], "--tracking: holds a password"),
+        ([*STORAGE, "--tracking", "mysql://h/db?password=word"], "--tracking: holds a password"),
         ([*STORAGE, "--tracking", "http://mlflow.lab"], "sends passwords readably"),
         ([*STORAGE, "--cluster", "http://10.0.0.1:8265"], "send the token readably"),
         ([*STORAGE, "--cluster", "none.yaml"], "--cluster none.yaml: No such file"),
@@ -117,6 +118,16 @@ def test_a_connection_that_breaks_says_that_the_job_goes_on(submitting, error, c
     with pytest.raises(InputError, match="the connection broke, job raysubmit_1 goes on"):
         submitting.follow(Breaks(), "raysubmit_1")
     assert capsys.readouterr().out == "epoch 1\n"
+
+
+def test_a_reader_of_the_log_that_leaves_is_no_broken_connection(submitting):
+    class Leaves(Jobs):
+        async def tail_job_logs(self, job):
+            raise BrokenPipeError
+            yield
+
+    with pytest.raises(BrokenPipeError):
+        submitting.follow(Leaves(), "raysubmit_1")
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])

@@ -22,6 +22,7 @@ from awcl.data.pack import FramePack, side
 from awcl.data.packing import build, find_or_build
 from awcl.data.table import FrameTable
 from awcl.errors import InputError
+from awcl.files import write_json
 from awcl.taxonomy import Taxonomy
 
 SIZE = 28  # views; frames are stored at 32
@@ -410,6 +411,15 @@ def test_what_could_not_be_read_is_told_of_the_table_that_was_asked_for(tmp_path
             told = {len(of.frames): [one["frame_id"] for one in pack.failed]
                     for of, pack in zip((first, second), made, strict=True)}  # fmt: skip
             assert told == {3: [], 4: ["s/003"]}
+
+
+def test_a_note_that_does_not_say_what_failed_is_no_word_that_nothing_did(tmp_path):
+    table = table_of([*three(tmp_path / "i").frames["path"], tmp_path / "absent.png"])
+    pack = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
+    for note in (tmp_path / "p" / "seen").iterdir():
+        write_json(note, {"digest": pack.digest})
+    again = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
+    assert again.failed == pack.failed != []
 
 
 def test_a_frame_that_can_be_read_again_is_packed(tmp_path, monkeypatch):

@@ -313,6 +313,20 @@ def test_an_own_split_is_taken_and_lacks_only_val(tmp_path):
     assert found.notes == []
 
 
+def test_a_name_that_is_too_long_for_a_file_is_one_that_is_absent(tmp_path):
+    rows = (*OWN_ROWS, f"{'x' * 300}.png;13;e3;femur;0.2;{'y' * 300}.png;test")
+    found, notes = sources.frames({"table": own(tmp_path, rows=rows)}, TAXONOMY)
+    assert len(found.frames) == 3 and any("xxx" in note for note in notes)
+
+
+def test_a_number_that_is_no_number_of_anything_is_text(tmp_path):
+    mapping = own(tmp_path, MAPPING.replace("frames.csv", "frames.parquet"))
+    typed = pd.read_csv(tmp_path / "export" / "frames.csv", sep=";")
+    typed["mm"] = [1e300, 1e300, 1e300]
+    typed.to_parquet(tmp_path / "export" / "frames.parquet")
+    assert sources.frames({"table": mapping}, TAXONOMY)[0].frames["pixel_mm"].max() == 1e300
+
+
 def test_an_own_parquet_table_reads_like_csv(tmp_path):
     read = sources.frames({"table": own(tmp_path)}, TAXONOMY)[0].frames
     typed = pd.read_csv(tmp_path / "export" / "frames.csv", sep=";")
@@ -360,6 +374,8 @@ def test_absent_masks_and_shared_scan_ids_are_reported(tmp_path):
         ('anatomy = "view"', 'anatmy = "view"', "'anatmy' is no column .* mean 'anatomy'"),
         ('anatomy = "view"', 'anatomy = "vie"', r"frames\.csv: column 'vie' is missing; .*'view'"),
         ('anatomy = "view"', "anatomy = 3", r"\[columns\] 'anatomy': text in quotes is needed"),
+        ('anatomy = "view"', "", r"\[anatomy\] names labels, but \[columns\] lacks 'anatomy'"),
+        ('mask = "mask"', "", r"'mask_\w+' is given, but \[columns\] lacks 'mask'"),
         ('site = "Leeds"', 'scan = "x"', r"'scan' is in \[columns\] and in \[constants\]"),
         ('"4CH"', '"4HC"', r"clinic\.toml: \[anatomy\] '4-chamber': unknown anatomy name '4HC'"),
         (

@@ -6,7 +6,8 @@ import pytest
 from awcl.config import TrialConfig, with_values
 from awcl.downstream import tasks
 from awcl.downstream.pretrained import Pretrained
-from awcl.files import write_json
+from awcl.errors import InputError
+from awcl.files import read_json, write_json
 from awcl.pretrain import methods
 from awcl.pretrain.loop import pretrain_rows
 from awcl.pretrain.trial import about, told
@@ -87,21 +88,34 @@ def run(tmp_path, tiny_pack):
 
 
 @pytest.mark.parametrize("inside", ["", "train/launch/epoch_0001"])
-def test_a_run_or_its_checkpoint_tells_what_it_was_trained_with(run, tiny_pack, inside):
-    found = told(tasks.settings("planes"), str(run / inside), tiny_pack)
+def test_a_run_or_its_checkpoint_tells_what_it_was_trained_with(run, tiny_pack, taxonomy, inside):
+    found = told(tasks.settings("planes"), str(run / inside), tiny_pack, taxonomy)
     assert found.pretrained.anatomy.ratio == 0.5 and found.pretrained.seed == 3
 
 
-def test_on_other_frames_or_without_a_run_nothing_is_known(run, repack, tmp_path, tiny_pack):
+def test_on_other_frames_or_without_a_run_nothing_is_known(
+    run, repack, tmp_path, tiny_pack, taxonomy
+):
     other = repack(machine=lambda frames: "A")
-    assert told(tasks.settings("planes"), str(run), other).pretrained is None
+    assert told(tasks.settings("planes"), str(run), other, taxonomy).pretrained is None
     (tmp_path / "w.pth").write_bytes(b"weights")
-    assert told(tasks.settings("planes"), str(tmp_path / "w.pth"), tiny_pack).pretrained is None
+    assert (
+        told(tasks.settings("planes"), str(tmp_path / "w.pth"), tiny_pack, taxonomy).pretrained
+        is None
+    )
 
 
 @pytest.mark.parametrize("what", ["random", "imagenet"])
 def test_what_was_not_trained_here_used_no_label_of_an_anatomy(tiny_pack, taxonomy, what):
-    found = told(tasks.settings("planes"), what, tiny_pack).pretrained
+    found = told(tasks.settings("planes"), what, tiny_pack, taxonomy).pretrained
     assert found.anatomy.ratio == 0 and len(found.labelled(tiny_pack, taxonomy)) == 0
     assert len(found.seen(tiny_pack)) == 0, "it has seen no frame of any domain"
     assert len(found.rows(tiny_pack)) > 0
+
+
+def test_a_run_by_another_taxonomy_is_judged_by_that_alone(run, tiny_pack, taxonomy):
+    stored = read_json(run / "TRIAL.json")
+    stored["config"]["anatomy"]["taxonomy"] = "own.toml"
+    write_json(run / "TRIAL.json", {**stored, "taxonomy": "0123"})
+    with pytest.raises(InputError, match=r"another taxonomy; give --anatomy\.taxonomy own\.toml"):
+        told(tasks.settings("planes"), str(run), tiny_pack, taxonomy)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from awcl.config import TrialConfig, with_values
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
 from awcl.downstream.evaluation import evaluate, write_evaluation
@@ -139,9 +140,14 @@ def test_what_a_reader_must_know_is_said(pack, taxonomy):
     pack.frames.loc[:9, "mask_classes"] = "body;head"
     pack.frames.loc[:9, "source"] = "hc18"
     about = tasks.build(tasks.settings("segmentation"), pack, taxonomy).about
+    assert about["hc18"] == "whether pre-training saw it is not known"
+    trained = int((pack.frames["split"][:10] == "train").sum())
+    for where, said in (({"source": "!hc18"}, "none of it"), ({}, f"saw {trained} of its frames")):
+        config = with_values(TrialConfig(), {"data.pretrain_where": where}, "test")
+        settings = tasks.for_trial(tasks.settings("segmentation"), config)
+        assert said in tasks.build(settings, pack, taxonomy).about["hc18"]
     assert about["classes"] == ["body", "head"]
     assert about["frames_by_list_of_classes"] == {"head;body": 62, "body;head": 10}
-    assert about["hc18"].startswith("transfer only")
 
 
 # --- across domains ----------------------------------------------------------------------------

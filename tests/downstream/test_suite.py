@@ -7,6 +7,7 @@ from awcl.downstream import suite, tasks, telling
 from awcl.downstream.comparing import Difference
 from awcl.encoder import Encoder
 from awcl.errors import InputError
+from awcl.taxonomy import BUILTIN, Taxonomy
 
 
 def planes(**settings):
@@ -45,6 +46,14 @@ def test_a_result_is_written_once_and_then_kept(tiny_pack, taxonomy, tiny_encode
     again, read = suite.judge(*given)
     assert again == result and read.equals(predictions)
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == before
+
+
+def test_a_result_by_another_taxonomy_is_refused(tiny_pack, taxonomy, tiny_encoder, tmp_path):
+    (tmp_path / "own.toml").write_text(BUILTIN.read_text().replace("heart ", "thorax_ "))
+    own = Taxonomy.load(tmp_path / "own.toml")
+    suite.judge(tiny_encoder, "mine", planes(), tiny_pack, taxonomy, tmp_path)
+    with pytest.raises(InputError, match="holds a result of other taxonomy; give another"):
+        suite.judge(tiny_encoder, "mine", planes(), tiny_pack, own, tmp_path)
 
 
 def test_a_result_of_other_weights_settings_or_frames_is_refused_and_stays(

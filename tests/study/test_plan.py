@@ -14,7 +14,7 @@ from awcl.records import StudyFolder
 from awcl.report.conditions import conditions
 from awcl.report.reading import read
 from awcl.study import dry, table
-from awcl.study.plan import _is_among, held, make_plan
+from awcl.study.plan import _is_among, held, make_plan, with_confirmed
 from awcl.study.space import Resources
 from awcl.taxonomy import BUILTIN, Taxonomy
 
@@ -158,6 +158,18 @@ def test_trials_whose_frames_lack_what_they_pair_are_not_run_and_say_so(
     with pytest.raises(InputError, match=r"these frames allow no trial of it \(no two of the fr"):
         alone = changed(study, name="alone", arms={"uscl": arms["uscl"]})
         make_plan(alone, FrameTable(frames), tmp_path, packs)
+
+
+def test_what_is_confirmed_needs_no_trial_of_each_size(tiny_study, tiny_table, tmp_path, packs):
+    frames = FrameTable(tiny_table.frames.assign(scan=None))
+    arms = {"awcl": {}, "uscl": {"pretrain.method": "uscl", "data.size": 48}}
+    study = changed(tiny_study, arms=arms, seeds=[0, 1], confirm=1)
+    with pytest.warns(UserWarning, match="trial uscl is not run"):
+        plan = make_plan(study, frames, tmp_path, packs)
+    with held(plan) as plan:
+        grown = with_confirmed(plan, [{"arm": "awcl"}])
+    assert [trial.config.seed for trial in grown.trials] == [0, 1]
+    assert grown.not_run == plan.not_run != []
 
 
 def test_a_taxonomy_that_was_edited_makes_another_study(tiny_study, tiny_frames, tmp_path, packs):

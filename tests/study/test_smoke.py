@@ -41,6 +41,9 @@ def test_at_most_four_points_are_left_from_the_first_to_the_last(values, left):
     assert points(smaller(Study(name="s", **values))) == left
 
 
+RANGE_OF_TEMPERATURES = {"pretrain.temperature": {"low": 0.1, "high": 1, "log": True}}
+
+
 def test_what_a_smaller_study_has_stays_when_the_study_grows():
     """So that it may be tried again in the same folder."""
 
@@ -51,6 +54,16 @@ def test_what_a_smaller_study_has_stays_when_the_study_grows():
     for count in range(1, 9):
         made = smaller(Study(name="s", arms=arms(count)), before)
         assert len(made.arms) == min(count, 4)
+        if before:
+            there, now = ({**of.model_dump(mode="json"), "packs": {}} for of in (before, made))
+            check_growth(there, now)
+        before = made
+    before = None
+    for count in (1, 2, 3):
+        made = smaller(
+            Study(name="s", arms=arms(count), axes=RANGE_OF_TEMPERATURES, sampler="sobol",
+                  samples=8), before
+        )  # fmt: skip
         if before:
             there, now = ({**of.model_dump(mode="json"), "packs": {}} for of in (before, made))
             check_growth(there, now)

@@ -93,11 +93,21 @@ def test_what_may_work_is_let_through(uri):
         ("http://127.0.0.1:5000", "open http://127.0.0.1:5000"),
         ("databricks://profile", "open the workspace of databricks://profile"),
         ("sqlite:////a/b.db", "mlflow ui --backend-store-uri sqlite:////a/b.db"),
+        ("sqlite:////{lab}/b.db", "mlflow ui --backend-store-uri 'sqlite:////{lab}/b.db'"),
+        ("mysql://me:se/cret#@h/db", "mlflow ui --backend-store-uri 'mysql://me:***@h/db'"),
+        ("mysql://h/db?passwd=secret", "mlflow ui --backend-store-uri 'mysql://h/db?passwd=***'"),
+        ("mssql:///?odbc_connect=DRIVER%3Dx;PWD%3Dsecret;UID%3Dme",
+         "mlflow ui --backend-store-uri 'mssql:///?odbc_connect=DRIVER%3Dx;PWD%3D***;UID%3Dme'"),
     ],
 )  # fmt: skip
 def test_where_to_look_is_told_without_passwords(uri, wanted):
-    assert where_to_look(uri).format(mlflow="mlflow") == wanted
+    assert where_to_look(uri) == wanted
     assert "secret" not in shown(uri)
+
+
+def test_an_address_that_is_none_is_refused():
+    with pytest.raises(InputError, match=r"--tracking http://\[x: no such address"):
+        checked("http://[x")
 
 
 def test_a_uri_that_is_refused_does_not_show_its_password():

@@ -93,7 +93,7 @@ def _laid_out(
     for row, (anatomy, tiles) in enumerate(rows.items()):
         y = HEAD + row * step[1]
         pen.text((6, y + 4), anatomy.replace("_", " "), 220, font)
-        pen.text((6, y + 22), taxonomy.at(anatomy, "coarse"), 140, font)
+        pen.text((6, y + 22), taxonomy.at(anatomy, "coarse") or "", 140, font)
         for column, tile in enumerate(tiles):
             sheet.paste(Image.fromarray(tile), (SIDE + column * step[0], y))
     return sheet

@@ -37,8 +37,9 @@ def find_table(root: Path, name: str) -> Path:
     raise InputError(f"{root}: no {name} in it, nor up to {DEPTH} folders deep in it")
 
 
-def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """A table separated by ';' or ',', as text without outer spaces; `columns` must be in it.
+def read_csv(path: Path, columns: Iterable[str], further: Iterable[str] = ()) -> pd.DataFrame:
+    """A table separated by ';' or ',', as text without outer spaces; `columns` must be in it,
+    `further` ones may be, none of them twice.
 
     A byte order mark, either line end, and blank lines are accepted.
     Raises InputError where the file is no such table, or naming the column that is missing.
@@ -55,6 +56,7 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     header = cells[0] if cells else []
     for column in columns:
         require_column(header, column, path)
+    for column in (*columns, *further):
         if header.count(column) > 1:
             raise InputError(f"{path}: column {column!r} is there {header.count(column)} times")
     body = {row: line for row, line in enumerate(cells[1:], start=2) if any(line)}

@@ -143,6 +143,11 @@ def _check_columns(sections: dict[str, dict], file: Path) -> None:
     both = sorted(set(sections["columns"]) & set(sections["constants"]))
     if both:
         raise InputError(f"{file}: {both[0]!r} is in [columns] and in [constants]; keep one")
+    given = {*sections["columns"], *sections["constants"]}
+    if sections["anatomy"] and "anatomy" not in given:
+        raise InputError(f"{file}: [anatomy] names labels, but [columns] lacks 'anatomy'")
+    for column in {"mask_kind", "mask_classes"} & given if "mask" not in given else ():
+        raise InputError(f"{file}: {column!r} is given, but [columns] lacks 'mask'")
     for column in NEEDED:
         if column not in sections["columns"]:
             raise InputError(
@@ -174,7 +179,8 @@ def _own_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _as_text(values: pd.Series) -> pd.Series:
     """Numbers that a missing value turned into 4.0 are written 4, as in a CSV file."""
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+    whole = pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all()
+    if whole and not (values.abs() >= 2**53).any():
         values = values.astype("Int64")
     return values.astype(object).map(lambda v: "" if pd.isna(v) else str(v).strip())
 
@@ -236,7 +242,10 @@ def _shared_scans(rows: pd.DataFrame) -> list[str]:
 
 def _existing(root: Path, name: str) -> str | None:
     path = root / name
-    return str(path) if name and path.is_file() else None
+    try:
+        return str(path) if name and path.is_file() else None
+    except OSError:  # a name that is too long for any file
+        return None
 
 
 def _find_masks(rows: pd.DataFrame, root: Path) -> list[str]:

@@ -64,7 +64,7 @@ def read(root: Path, taxonomy: Taxonomy, *, every: int = 8) -> SourceRows:
     if every < 1:
         raise InputError(f"--every {every}: give 1 (all frames) or more")
     path = _reading.find_table(root, TABLE)
-    table = _reading.read_csv(path, NEEDED)
+    table = _reading.read_csv(path, NEEDED, OF_SCAN)
     for column in ("scan", "patient"):
         _reading.refuse_empty(table, column, path)
     table["scan"] = table["scan"].map(_without_suffix)

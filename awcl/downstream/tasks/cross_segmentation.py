@@ -80,7 +80,8 @@ class Task:
     def __init__(self, settings: Settings, pack: FramePack, taxonomy: Taxonomy):
         self.settings, self.pack = settings, pack
         self.masks = MaskedFrames(pack, rows_where(pack.frames, settings.where))
-        self.about: dict[str, Any] = {**about_masks(self.masks), "judged": {}, "left_out": {}}
+        self.about: dict[str, Any] = about_masks(self.masks, pack, settings.pretrained)
+        self.about |= {"judged": {}, "left_out": {}}
         self.plans = list(filter(None, map(self._plan, self._crossings())))
         if not self.plans:
             reasons = [f"{name}: {why}" for name, why in self.about["left_out"].items()]

@@ -68,7 +68,8 @@ class Task:
             )
         known = settings.pretrained
         self.used = None if known is None else known.labelled(pack, taxonomy)
-        self.about: dict[str, Any] = {**about_masks(self.masks), "labels": {}, "left_out": []}
+        self.about: dict[str, Any] = about_masks(self.masks, pack, known)
+        self.about |= {"labels": {}, "left_out": []}
         self.predictions = pd.DataFrame()
         self.figures: dict[str, Figure] = {}
 

@@ -13,6 +13,7 @@ from awcl.data.pack import FramePack
 from awcl.data.table import DOMAINS, rows_where
 from awcl.downstream import mask_figure, overlap, scores
 from awcl.downstream.masks import MaskedFrames, check_classes, check_splits
+from awcl.downstream.pretrained import Pretrained
 from awcl.downstream.segmenting import FULL, QUICK, Trainer
 from awcl.downstream.tasks import TaskSettings
 from awcl.encoder import Encoder
@@ -45,7 +46,7 @@ class Task:
         self.modes = ("frozen",) if settings.quick else ("frozen", "finetuned")
         self.recipe = (QUICK if settings.quick else FULL).of(settings.steps)
         self.is_head_plane = head_planes(self.masks.frames, taxonomy)
-        self.about: dict[str, Any] = about_masks(self.masks)
+        self.about: dict[str, Any] = about_masks(self.masks, pack, settings.pretrained)
         trained = self.masks.frames.iloc[self.train]
         self.about["trained_on"] = {
             "frames": len(trained),
@@ -94,14 +95,18 @@ def head_planes(frames: pd.DataFrame, taxonomy: Taxonomy) -> np.ndarray:
     return np.array([kind == HEAD_PLANES for kind in kinds])
 
 
-def about_masks(masks: MaskedFrames) -> dict[str, Any]:
+def about_masks(
+    masks: MaskedFrames, pack: FramePack, pretrained: Pretrained | None
+) -> dict[str, Any]:
     """Facts of the frames that a table of results must say."""
     about: dict[str, Any] = {"classes": masks.classes}
     if len(masks.lists()) > 1:  # what one source names may be background in another
         about["frames_by_list_of_classes"] = masks.lists()
-    if (masks.frames["source"] == "hc18").any():
+    if (masks.frames["source"] == "hc18").any():  # it is kept apart, in our studies
+        seen = pretrained and pack.frames["source"].iloc[pretrained.seen(pack)] == "hc18"
         about["hc18"] = (
-            "transfer only: encoders are pre-trained on planes of other sets, "
-            "the decoder is trained and tested on HC18"
-        )
+            "whether pre-training saw it is not known" if seen is None
+            else f"pre-training saw {seen.sum()} of its frames" if seen.any()
+            else "transfer only: pre-training saw none of it"
+        )  # fmt: skip
     return about

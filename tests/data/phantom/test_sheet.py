@@ -9,7 +9,7 @@ from awcl.data.phantom import sheet
 from awcl.data.phantom.planes import planes
 from awcl.data.table import FrameTable
 from awcl.errors import InputError
-from awcl.taxonomy import Taxonomy
+from awcl.taxonomy import BUILTIN, Taxonomy
 
 COLUMNS = 6  # three machines, two trimesters
 
@@ -32,6 +32,18 @@ def drawn(tmp_path_factory, tiny_table) -> np.ndarray:
     image = Image.open(file)
     assert image.format == "PNG" and image.mode == "L"
     return np.asarray(image)
+
+
+def test_a_plane_that_a_taxonomy_calls_no_anatomy_is_drawn_too(tmp_path):
+    text = BUILTIN.read_text()
+    assert '"SOB", ' in text
+    (tmp_path / "own.toml").write_text(
+        text.replace('"SOB", ', "", 1).replace("names = [", 'names = ["SOB", ', 1)
+    )
+    own = Taxonomy.load(tmp_path / "own.toml")
+    assert own.at("SOB", "coarse") is None
+    sheet.draw(tmp_path / "s.png", 0, None, own)
+    assert (tmp_path / "s.png").is_file()
 
 
 def test_a_sheet_has_a_tile_for_each_anatomy_and_column(drawn):

@@ -213,6 +213,12 @@ def test_a_scan_of_two_machines_and_a_pixel_of_no_size_are_refused(tmp_path):
         read(clinic(tmp_path / "b", ("sweep1,11,0,1,4CH,0",), HEADER + ",pixel_mm"))
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    rows = ("sweep1,11,0,1,4CH,A,B",)
+    with pytest.raises(InputError, match=r"scans\.csv: column 'machine' is there 2 times"):
+        read(clinic(tmp_path, rows, HEADER + ",machine,machine"))
+
+
 # --- several folders, and the option ---------------------------------------------------------
 
 
