@@ -27,7 +27,7 @@ from awcl.data.videos import is_video
 from awcl.errors import InputError
 from awcl.files import put_in_place, read_json, scratch_folder, write_json
 
-TRIED_AGAIN = 64  # frames that could not be read, before a pack without them is taken
+TRIED_AGAIN = 64  # images that could not be read, before a pack without them is taken
 PARALLEL_FROM = 128  # frames; below it, starting processes costs more than it saves
 BLOCK = 1024  # frames under way at once
 MASK = ["mask", "mask_kind", "mask_classes"]
@@ -50,7 +50,7 @@ def find_or_build(
     The pack's name needs every pixel, so what was packed before is also remembered by a cheap
     fingerprint: the table, and each file's size and time of change. Where none of the files is
     there (the images stayed on another machine), the pack last made of this table is taken. Some of
-    the frames that could not be read then are tried again: a disk may have failed for a moment.
+    the images that could not be read then are tried again: a disk may have failed for a moment.
     """
     side(size)  # refuses what is no size before anything is read
     packs = Path(packs).absolute()
@@ -72,10 +72,13 @@ def find_or_build(
 
 
 def _can_be_read_now(table: FrameTable, failed: list[dict], size: int, packs: Path) -> bool:
-    """Whether any of the frames can that could not, or of many any of some, spread among them."""
-    every = -(-len(failed) // TRIED_AGAIN) or 1
-    names = {frame["frame_id"] for frame in failed[::every]}
-    frames = table.frames[table.frames["frame_id"].isin(names)].reset_index(drop=True)
+    """Whether any of the images can that could not, or of many any of some, spread among them.
+
+    Frames of videos are not tried: it would take as long as packing them.
+    """
+    images = [frame["frame_id"] for frame in failed if "video" not in frame]
+    tried = images[:: -(-len(images) // TRIED_AGAIN) or 1]
+    frames = table.frames[table.frames["frame_id"].isin(tried)].reset_index(drop=True)
     if not len(frames):
         return False
     with scratch_folder(packs) as waiting:
