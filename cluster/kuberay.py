@@ -52,6 +52,7 @@ def _job(site: Site) -> dict[str, Any]:
                 "metadata": {"labels": LABELS},
                 "spec": {
                     **_pod(site),
+                    "automountServiceAccountToken": False,
                     "restartPolicy": "Never",
                     "containers": [_container(site, "submitter", 1, 1)],
                 },
@@ -63,6 +64,8 @@ def _job(site: Site) -> dict[str, Any]:
                 "autoscalerOptions": {
                     "version": "v2",
                     "idleTimeoutSeconds": 60 * site.idle_minutes,
+                    "resources": _twice({"cpu": "500m", "memory": "512Mi"}),
+                    "securityContext": _closed(),
                 },
                 "headGroupSpec": _head(site),
                 "workerGroupSpecs": [_workers(site, *item) for item in site.workers.items()],
@@ -96,6 +99,8 @@ def _workers(site: Site, name: str, kind: NodeType) -> dict[str, Any]:
     # of the node's disk, for packs; the rest is the image's and the node's own
     container["resources"]["requests"]["ephemeral-storage"] = f"{kind.disk * 8 // 10}G"
     template = _template(site, container)
+    # The account's own token is the autoscaler's, in the head; clouds give an identity without it.
+    template["spec"]["automountServiceAccountToken"] = False
     tolerations = []
     if kind.gpus:
         tolerations.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
@@ -137,10 +142,11 @@ def _pod(site: Site) -> dict[str, Any]:
 
 
 def _container(site: Site, name: str, cpus: int, memory: int, gpus: int = 0) -> dict[str, Any]:
-    """The image with all that it may use; a little less than the machine, which keeps some."""
-    whole = name == "submitter"
+    """The image with all that it may use; a little less than the machine, which keeps some, as the
+    autoscaler beside the head does."""
+    whole, others = name == "submitter", 1000 if name == "ray-head" else 500
     size: dict[str, Any] = {
-        "cpu": str(cpus) if whole else f"{cpus * 1000 - 500}m",
+        "cpu": str(cpus) if whole else f"{cpus * 1000 - others}m",
         "memory": f"{memory if whole else memory * 8 // 10}G",
     }
     if gpus:
@@ -150,9 +156,15 @@ def _container(site: Site, name: str, cpus: int, memory: int, gpus: int = 0) -> 
         "image": site.container,
         "workingDir": HOME,
         "env": [{"name": key, "value": value} for key, value in environment(site).items()],
-        "resources": {"requests": size, "limits": dict(size)},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "resources": _twice(size),
+        "securityContext": _closed(),
     }
+
+
+def _twice(size: dict[str, Any]) -> dict[str, Any]:
+    return {"requests": size, "limits": dict(size)}
+
+
+def _closed() -> dict[str, Any]:
+    """What any container may not do."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

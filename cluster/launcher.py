@@ -71,7 +71,7 @@ def onprem(site: Site) -> dict[str, Any]:
             "head_ip": site.onprem.head,
             "worker_ips": site.onprem.workers,
         },
-        "auth": {"ssh_user": site.onprem.user},
+        "auth": {"ssh_user": site.onprem.user, "ssh_private_key": site.onprem.key},
         "min_workers": len(site.onprem.workers),
         "max_workers": len(site.onprem.workers),
     }

@@ -114,6 +114,9 @@ class Kubernetes(Config):
 
 class OnPremises(Config):
     user: Name
+    key: str = Field(pattern=r"^[~/][\w/.-]*$")
+    """File here of the ssh key of that user on all machines. It goes to the head, which starts Ray
+    on the others by it: so a key for nothing else."""
     head: PrivateAddress
     workers: list[PrivateAddress] = Field(min_length=1)
     tls: str = Field(pattern=r"^/[\w/.-]+$")

@@ -125,7 +125,7 @@ except (OSError, objects.InputError) as error:
         ),
         (
             {"AWS_METADATA_ENDPOINT": "http://127.0.0.1:9"},
-            "InputError s3://some-bucket: no credentials; look at AWS_ACCESS_KEY_ID and",
+            "InputError s3://some-bucket: no credentials; look at AWS_ACCESS_KEY_ID,",
         ),
     ],
 )  # fmt: skip

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.model import load
+
 CLUSTER = Path(__file__).parents[2] / "cluster"
 LAUNCHED = ["aws", "gcp", "onprem"]
 PUBLISHED = re.compile(r"0\.0\.0\.0|::/0|--dashboard-host=(?!127\.0\.0\.1)")
@@ -234,6 +236,27 @@ def test_nothing_runs_as_root(kuberay):
         [container] = pod["spec"]["containers"]
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_only_the_head_holds_the_rights_of_the_autoscaler(kuberay):
+    """KubeRay binds them to the account that all pods run by."""
+    for name, pod in pods(kuberay).items():
+        mounts = pod["spec"].get("automountServiceAccountToken", True)
+        assert mounts == (name == "head"), name
+
+
+def test_the_autoscaler_beside_the_head_is_closed_too_and_fits_on_the_machine(kuberay):
+    cluster = kuberay["RayJob"]["spec"]["rayClusterSpec"]
+    beside, [head] = cluster["autoscalerOptions"], pods(kuberay)["head"]["spec"]["containers"]
+    assert beside["securityContext"] == head["securityContext"]
+    asked = [of["resources"]["requests"]["cpu"] for of in (beside, head)]
+    left = 1000 * load(CLUSTER / "site.toml").head.cpus - sum(int(cpu[:-1]) for cpu in asked)
+    assert all(cpu.endswith("m") for cpu in asked) and left >= 500
+
+
+def test_the_head_of_own_machines_gets_a_key_to_start_the_others_by(of_launcher):
+    """Ray's launcher passes on `ssh_private_key`, and makes none where the provider is local."""
+    assert of_launcher["onprem"]["auth"]["ssh_private_key"].startswith("~/")
 
 
 def test_the_bucket_is_closed_encrypted_and_refuses_what_comes_without_tls(account):
