@@ -257,7 +257,8 @@ def flat(config: Config, prefix: str = "") -> dict[str, Any]:
 
 
 def shown(config: TrialConfig) -> dict[str, Any]:
-    """`flat` for people: '-' for what an untrained trial, or one without labels, does not read."""
+    """`flat` for people: '-' for what an untrained trial, one without labels, or cross-entropy does
+    not read."""
     values = flat(config)
     if config.pretrain.epochs == 0:
         read = ("model.", "pretrain.epochs", "data.size", "data.pretrain_where", "seed")
@@ -266,4 +267,6 @@ def shown(config: TrialConfig) -> dict[str, Any]:
         values["anatomy.granularity"] = "-"
     if config.pretrain.positives in ("patient", "scan"):
         values["anatomy.ratio"] = "-"
+    if config.pretrain.method == "supervised":
+        values |= dict.fromkeys(("pretrain.temperature", "pretrain.positives", "data.sampler"), "-")
     return values

@@ -18,7 +18,10 @@ NEEDED = {"name": str, "time": float, "about": dict, "metrics": dict, "settings"
 
 @dataclass(frozen=True)
 class Difference:
-    """Second minus first in one score, with the 95 % interval over resamples of patients."""
+    """Second minus first in one score, with the 95 % interval over resamples of patients.
+
+    differing: units (patients) in which the two differ at all.
+    """
 
     score: str
     first: float
@@ -27,6 +30,7 @@ class Difference:
     high: float
     frames: int
     units: int
+    differing: int
 
     @property
     def value(self) -> float:
@@ -36,7 +40,7 @@ class Difference:
     def is_clear(self) -> bool:
         """Whether the interval lies on one side of zero, by more than rounding, and is of patients
         enough to show it."""
-        enough = self.units >= scores.FEWEST
+        enough = self.differing >= scores.FEWEST
         return enough and (self.low > ROUNDING or self.high < -ROUNDING)
 
 
@@ -86,7 +90,10 @@ def _check_equal(first: pd.Series | pd.Index, second: pd.Series | pd.Index, what
 
 def _difference(score: str, first: drawn.Drawn, second: drawn.Drawn) -> Difference:
     low, high = scores.percentiles(second.resampled - first.resampled)
-    return Difference(score, first.value, second.value, low, high, first.frames, first.units)
+    differ = drawn.differing([first], [second])
+    return Difference(
+        score, first.value, second.value, low, high, first.frames, first.units, differ
+    )
 
 
 def stored(folder: str | AnyPath) -> dict[str, tuple[dict[str, Any], pd.DataFrame]]:

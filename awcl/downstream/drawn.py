@@ -4,7 +4,7 @@ The same frames, patients and truths give the same resamples, whatever was predi
 were judged alike are paired: the difference of two `resampled` is that of one and the same draw.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +20,19 @@ FRAME = ("frame_id", "patient", "audit_group", *DOMAINS)  # what a row is of, an
 @dataclass(frozen=True)
 class Drawn:
     """A score. resampled: (RESAMPLES,) its value in each resample. units: patients (connected
-    groups of the audit)."""
+    groups of the audit). marks: (units,) of each what was predicted of it, as a hash."""
 
     value: float
     resampled: np.ndarray
     frames: int
     units: int
+    marks: np.ndarray
+
+
+def differing(first: Iterable[Drawn], second: Iterable[Drawn]) -> int:
+    """In how many units two arms differ in any of their pairs of the same frames."""
+    pairs = zip(first, second, strict=True)
+    return int(np.any([one.marks != other.marks for one, other in pairs], axis=0).sum())
 
 
 def by_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,16 +99,29 @@ def draw(table: pd.DataFrame, columns: list[str]) -> Drawn:
     null do not count. At least one must be left."""
     table = table[table[columns].notna().all(axis=1)]
     units = table["unit"].to_numpy(str)
+    marks = _marks(table[columns], units)
     if not is_measured(table[columns]):
-        return _macro_f1(table[columns], table["truth"].to_numpy(str), units)
-    values = table[columns].to_numpy(float).mean(1)
-    resampled = overlap.resampled_means(values[:, None], units)[:, 0]
-    return Drawn(float(values.mean()), resampled, len(units), len(set(units)))
+        value, resampled = _macro_f1(table[columns], table["truth"].to_numpy(str), units)
+    else:
+        values = table[columns].to_numpy(float).mean(1)
+        value = float(values.mean())
+        resampled = overlap.resampled_means(values[:, None], units)[:, 0]
+    return Drawn(value, resampled, len(units), len(marks), marks)
 
 
-def _macro_f1(predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray) -> Drawn:
+def _marks(predicted: pd.DataFrame, units: np.ndarray) -> np.ndarray:
+    """A hash a unit, in the order of their names, of its frames and what was predicted of them."""
+    names, unit = np.unique(units, return_inverse=True)
+    marks = np.zeros(len(names), np.uint64)
+    np.add.at(marks, unit, pd.util.hash_pandas_object(predicted).to_numpy(np.uint64))
+    return marks
+
+
+def _macro_f1(
+    predicted: pd.DataFrame, truth: np.ndarray, units: np.ndarray
+) -> tuple[float, np.ndarray]:
     names = np.unique(np.concatenate([truth, predicted.to_numpy(str).ravel()]))
     found = [np.searchsorted(names, predicted[column].to_numpy(str)) for column in predicted]
     places = np.searchsorted(names, truth)
     each, resampled = scores.macro_f1_of_draws(places, found, units, len(names))
-    return Drawn(float(np.mean(each)), resampled, len(units), len(set(units)))
+    return float(np.mean(each)), resampled

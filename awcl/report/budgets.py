@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from awcl.pretrain import methods
 from awcl.report.arms import ANATOMY, SUPERVISED, Arm
 from awcl.report.tables import Cell, Rows, Table
+from awcl.warm import saw_no_frames
 
 HEAD = (
     "arm", "method", "positives", "granularity", "ratio", "sampler", "temperature", "starts from",
@@ -57,6 +58,17 @@ def labels_caution(arms: Sequence[Arm]) -> Iterator[str]:
             "Arms that read labels did not read equally many, so what they differ in is not the "
             f"method alone: {_listed(budgets[least])} read {_told(least)} anatomy labels, "
             f"{_listed(budgets[most])} read {_told(most)}."
+        )
+
+
+def starts_caution(arms: Sequence[Arm]) -> Iterator[str]:
+    """Where some arms start from weights that may have seen frames or labels, and others do not."""
+    trained = [arm for arm in arms if arm.config.pretrain.epochs]
+    warm = [arm.name for arm in trained if not saw_no_frames(arm.config.model.init)]
+    if 0 < len(warm) < len(trained):
+        yield (
+            f"{_listed(warm)} started from weights of another run or program: which frames and "
+            "labels these have seen is counted nowhere here."
         )
 
 

@@ -58,8 +58,8 @@ def section(
 
 def _why_not(kind: str, arms: Sequence[Arm], reasons: Mapping[str, str]) -> str:
     """Why no arm of a kind is compared, where none is."""
-    told = [reasons[arm.name] for arm in arms if arm.kind == kind and arm.name in reasons]
-    return next(iter(told), "not judged in this score")
+    told = [reasons.get(arm.name) for arm in arms if arm.kind == kind]
+    return told[0] if all(told) else "not judged in this score"
 
 
 def _told(

@@ -7,10 +7,10 @@ uncertainty and not what seeds do: their values stand beside it.
 Comparison: seed by seed, resample by resample, arm minus reference. The p-value is that of the
 percentile bootstrap (Efron and Tibshirani 1993, chapter 16): twice the share of resamples on the
 other side of zero, each tail with one added to count and number, so it is never below 2/2001. Nor
-is it below 2^(1-n), the least that an exact test which exchanges two arms within n patients can
-give. It is adjusted by Holm's method (1979) over all pairs that are compared in the same score:
-with SimCLR, with the best rival, and for the paper's claim. So a pair has one p, and one verdict,
-wherever it is told.
+is it below 2^(1-n), the least that an exact test which exchanges two arms within patients can give,
+n of whom differ. It is adjusted by Holm's method (1979) over all pairs that are compared in the
+same score: with SimCLR, with the best rival, and for the paper's claim. So a pair has one p, and
+one verdict, wherever it is told.
 
 A difference is called clear where its interval holds no zero, each seed's difference has its sign,
 and the adjusted p is below 0.05. With fewer than six patients none can be, and no interval is told.
@@ -242,7 +242,7 @@ def p_value(resampled: np.ndarray, units: int) -> float:
 
 
 def least_p(units: int) -> float:
-    """No p-value of differences between so many patients is below it."""
+    """No p-value of differences in so many patients is below it."""
     return 2.0 ** (1 - units)
 
 
@@ -273,7 +273,8 @@ def _comparison(by: Estimate, of: Estimate) -> Comparison:
     each = {seed: of.each[seed].value - by.each[seed].value for seed in of.each}
     resampled = np.mean([of.each[s].resampled - by.each[s].resampled for s in of.each], axis=0)
     low, high = scores.percentiles(resampled)
-    value, p = float(np.mean(list(each.values()))), p_value(resampled, of.units)
+    differ = drawn.differing(of.each.values(), [by.each[seed] for seed in of.each])
+    value, p = float(np.mean(list(each.values()))), p_value(resampled, differ)
     return Comparison(of.score, of.arm, by.arm, value, low, high, each, p, p, of.units)
 
 

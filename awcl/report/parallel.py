@@ -117,7 +117,9 @@ def _numbers(trials: Found, columns: Columns, shown: Mapping[str, str]) -> Itera
 
 
 def _told(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+    return "-" if value is None else str(value)
 
 
 def _stored_value(trial: Trial, score: Score) -> float | None:

@@ -72,8 +72,8 @@ def over_axes(stored: Stored, arms: Sequence[Arm], estimates: Estimates) -> Iter
     """Each axis and score: a line for each combination of the other axes' values.
 
     An arm that does not read another axis (ratio 0: the granularity) is on every line that agrees
-    with it otherwise: so ratio 0 is the common origin of coarse and fine. Where no line has two
-    points, nothing is drawn.
+    with it otherwise: so ratio 0 is the common origin of coarse and fine. One that agrees with none
+    has a line of its own. Where no line has two points, nothing is drawn.
     """
     for axis in stored.axes:
         known = [arm for arm in arms if arm.values[axis] != "-"]
@@ -106,6 +106,8 @@ def _lines(
     each = [(arm, other) for arm in arms for other in _without(axis, arm)]
     whole = [other for _, other in each if "-" not in other.values()] or [o for _, o in each]
     groups = list({tuple(other.items()): other for other in whole}.values())
+    alone = [o for _, o in each if "-" in o.values() and not any(_agrees(o, g) for g in groups)]
+    groups += {tuple(other.items()): other for other in alone}.values()
     for number, (group, there) in enumerate(zip(groups, _on_each(groups, each), strict=True)):
         mine = sorted(there, key=lambda arm: place[arm.values[axis]])
         told = [of_arm[arm.name] for arm in mine]

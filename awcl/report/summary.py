@@ -83,6 +83,7 @@ def cautions(
 ) -> Iterator[str]:
     """What these numbers cannot tell. arms: those that are compared."""
     yield from budgets.labels_caution(arms)
+    yield from budgets.starts_caution(arms)
     if any(len(of.each) == 1 for each in estimates.values() for of in each):
         yield "One seed: nothing is known of what another seed would give."
     yield from _arithmetic(arms)

@@ -3,6 +3,7 @@
 The same study twice gives the same bytes; `expand` is a pure function from it to its trials.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
@@ -170,6 +171,9 @@ class Study(Config):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two tasks are called {name!r}; give each a `name`")
+        files = {re.sub("[^a-z0-9]", "-", name.lower()): name for name in names}  # of figures
+        if alike := sorted(set(names) - set(files.values())):
+            raise ValueError(f"task {alike[0]!r} is called like another, but for case, '-' or '_'")
         sampling.check(self.axes, self.sampler, self.samples)
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: one stands there twice")

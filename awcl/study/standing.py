@@ -65,7 +65,7 @@ def summary(study: StudyFolder, trials: list[Standing]) -> str:
     parts += [f"{left} left"] * (left > 0)
     used = seconds_used(study, trials)
     parts += [f"{duration(used)} used"] * (used > 0)
-    if done < len(trials):
+    if left > 0 or count["running"]:
         to_come = seconds_left(study, trials)
         parts.append(UNKNOWN if to_come is None else f"about {minutes(to_come)} left")
     return f"study {study.definition['name']}: " + ", ".join(parts)
@@ -105,8 +105,9 @@ def trial_seconds(trial: Standing) -> float:
 def seconds_left(study: StudyFolder, trials: list[Standing]) -> float | None:
     """As a running study estimates it (`Progress`), from the epochs that are stored."""
     places = max((start["places"] for t in trials for start in t.starts), default=1)
-    judged = sum(len(trial.evaluations) for trial in trials)
-    tasks = len(trials) * (len(study.definition["tasks"]) - len(study.tasks_not_run))
+    alive = [trial for trial in trials if trial.state != "failed"]
+    judged = sum(len(trial.evaluations) for trial in alive)
+    tasks = len(alive) * (len(study.definition["tasks"]) - len(study.tasks_not_run))
     stopping = study.definition.get("early_stopping")
     asha = Asha(stopping["grace"], stopping["reduction"]) if stopping else None
     now = time.time()

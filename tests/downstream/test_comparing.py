@@ -97,6 +97,15 @@ def test_a_difference_is_clear_when_its_interval_lies_on_one_side_of_zero():
     assert not unclear.is_clear and unclear.low < 0 < unclear.high
 
 
+def test_where_few_patients_differ_nothing_is_clear():
+    first = table(1, 1)
+    for differ, is_clear in ((5, False), (8, True)):
+        others = sorted(first["patient"].unique())[-differ:]
+        worse = first["ridge"].where(~first["patient"].isin(others), "c")
+        row = by_score(differences(first, first.assign(ridge=worse)))["ridge/macro_f1"]
+        assert row.differing <= differ and row.is_clear == is_clear
+
+
 def test_pairing_makes_the_interval_narrower_than_two_unpaired_ones():
     first, second = table(1, 0.5), table(1, 0.6)
     row = by_score(differences(first, second))["ridge/macro_f1"]

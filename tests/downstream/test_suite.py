@@ -139,7 +139,7 @@ def test_no_line_is_wider_than_100_columns_whatever_is_told():
     table = telling.scores("planes", results)
     assert max(map(len, table.splitlines())) <= 100
     assert all(table.count(encoder) == 1 for encoder in results)
-    rows = [Difference(f"frozen/{name}", 10.0, 12.0, -20.0, 30.0, 40, 3)]
+    rows = [Difference(f"frozen/{name}", 10.0, 12.0, -20.0, 30.0, 40, 3, 3)]
     told = telling.differences("cross_segmentation", *list(results)[:2], rows)
     assert max(map(len, told.splitlines())) <= 100
 
@@ -155,9 +155,9 @@ def test_facts_stand_once_where_they_are_the_same_for_all():
 
 def test_a_difference_that_is_clear_of_zero_has_a_star():
     rows = [
-        Difference("ridge/macro_f1", 0.5, 0.75, 0.125, 0.375, 40, 12),
-        Difference("knn/macro_f1", 0.5, 0.375, -0.25, 0.0, 40, 12),
-        Difference("class/4CH/dice", 0.5, 0.5, 0.0, 0.0, 40, 12),
+        Difference("ridge/macro_f1", 0.5, 0.75, 0.125, 0.375, 40, 12, 12),
+        Difference("knn/macro_f1", 0.5, 0.375, -0.25, 0.0, 40, 12, 12),
+        Difference("class/4CH/dice", 0.5, 0.5, 0.0, 0.0, 40, 12, 0),
     ]
     assert telling.differences("planes", "random", "mine", rows).splitlines() == [
         "planes: mine (B) minus random (A)",

@@ -63,6 +63,15 @@ def test_unequal_numbers_of_labels_are_a_caution_with_both_numbers(paper):
     assert "labels and fine read 187 anatomy labels, coarse read 224." in told
 
 
+def test_arms_that_start_from_other_weights_are_named(making):
+    made = making(arms={"warm": {"model.init": "weights:0123"}, "cold": {}})
+    made.add(right=0.5, model__init="weights:0123")
+    assert not list(budgets.starts_caution(found(made).arms)), "all of them do"
+    made.add(right=0.5)
+    [told] = budgets.starts_caution(found(made).arms)
+    assert "started from weights of another run or program" in told
+
+
 def test_equal_numbers_of_labels_and_none_are_no_caution(making):
     made = making(axes={"anatomy.ratio": [0, 0.5, 1]})
     for ratio, labels in ((0, 0), (0.5, 40), (1, 40)):

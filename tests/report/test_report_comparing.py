@@ -204,6 +204,21 @@ def test_a_verdict_on_one_seed_says_so(clear):
     assert replace(clear, each={0: 0.1}).verdict == "clearly better on one seed"
 
 
+@pytest.mark.parametrize("differ", [4, 5, 7])
+def test_the_patients_that_differ_are_those_that_count(making, differ):
+    """As in an exact test that exchanges two arms patient by patient: equal ones tell nothing."""
+    made = making(arms={"awcl": {}, "simclr": {"pretrain.positives": "self"}})
+    right = predictions(1, 0, patients=30)
+    wrong = right.assign(ridge=right["ridge"].where(right["patient"] >= f"p{differ:02d}", "none"))
+    made.add(table=right)
+    made.add(table=wrong, pretrain__positives="self")
+    ((_, of),) = find(reading.read(made.folder)).differences.items()
+    [against] = of.to_simclr
+    assert against.p == pytest.approx(max(2 ** (1 - differ), 2 / 2001), rel=0.7)
+    assert against.p >= 2 ** (1 - differ)
+    assert against.is_clear == (differ > 5)
+
+
 def test_of_few_patients_no_interval_is_told(making):
     made = making()
     made.add(table=predictions(0.5, 0, patients=4))

@@ -244,6 +244,36 @@ def test_every_trial_with_a_proxy_is_a_line_of_the_parallel_coordinates(ratios):
     assert min(heights) == 0 and max(heights) == 1
 
 
+def test_an_arm_that_agrees_with_no_line_has_its_own(making):
+    """Without anatomy there is no granularity, and SimCLR stands on no line of AWCL's ratio."""
+    axes = {"anatomy.ratio": [0, 1], "anatomy.granularity": ["coarse", "fine"],
+            "pretrain.temperature": [0.1, 0.5]}  # fmt: skip
+    made = making(axes=axes)
+    for temperature in (0.1, 0.5):
+        made.add(right=0.9, anatomy__ratio=0, pretrain__temperature=temperature)
+        for level in ("coarse", "fine"):
+            made.add(right=0.5, anatomy__ratio=1, anatomy__granularity=level,
+                     pretrain__temperature=temperature)  # fmt: skip
+    drawn, _ = curves(made)
+    assert lines(drawn["temperature-planes-ridge-macro-f1"]) == {
+        "ratio 0, no granularity": [0.1, 0.5],
+        "ratio 1, coarse": [0.1, 0.5],
+        "ratio 1, fine": [0.1, 0.5],
+    }
+
+
+def test_cross_entropy_stands_at_no_temperature(making):
+    axes = {"pretrain.method": ["groups", "supervised"], "pretrain.temperature": [0.05, 0.5]}
+    made = making(axes=axes)
+    for temperature in (0.05, 0.5):
+        made.add(right=0.5, pretrain__temperature=temperature)
+    made.add(right=0.9, pretrain__method="supervised", pretrain__temperature=0.05)
+    drawn, found = curves(made)
+    [supervised] = [arm for arm in found.arms if arm.config.pretrain.method == "supervised"]
+    assert supervised.values["pretrain.temperature"] == "-"
+    assert list(lines(drawn["temperature-planes-ridge-macro-f1"]).values()) == [[0.05, 0.5]]
+
+
 def test_an_interval_of_too_few_patients_is_not_drawn(making):
     made = making(axes={"anatomy.ratio": [0.5, 1]})
     for ratio in (0.5, 1):

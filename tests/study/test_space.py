@@ -241,6 +241,12 @@ def test_two_tasks_of_one_name_are_refused():
         study(tasks=["planes", {"task": "planes", "level": "coarse"}])
 
 
+def test_two_tasks_whose_figures_would_have_one_name_are_refused():
+    for name in ("planes-a", "planes_A"):
+        with pytest.raises(ValueError, match="is called like another, but for case"):
+            study(tasks=[{"task": "planes", "name": "planes_a"}, {"task": "planes", "name": name}])
+
+
 def test_numbers_of_numpy_are_values_of_an_axis_as_pythons_are():
     axes = {"pretrain.batch": list(np.array([16, 32])), "anatomy.ratio": [np.float32(0.5)]}
     plain = {"pretrain.batch": [16, 32], "anatomy.ratio": [0.5]}

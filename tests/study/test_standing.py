@@ -54,6 +54,13 @@ def test_a_trial_runs_if_the_study_is_held_and_its_newest_run_started_it(study):
         assert ", 1 running, 2 left" in summary(study, standings(study))
 
 
+def test_a_study_that_ended_with_a_failed_trial_has_no_time_left(study):
+    add(study, "a", [1000, 2000], start=1, outcome="finished")
+    add(study, "b", [1000], start=1, outcome="failed")
+    told = summary(study, standings(study))
+    assert "1 of 2 trials done, 1 failed" in told and "left" not in told
+
+
 def test_time_used_is_that_of_all_runs_and_of_a_killed_one_what_it_stored(study):
     add(study, "a", [30, 40], start=20)
     study.append_timings({"time": 10, "outcome": "interrupted", "seconds": {"training": 50}})
