@@ -51,14 +51,21 @@ def _init_ray() -> None:
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "120000")
     # A process a trial less; this machine gives no notice before it goes.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    ray.init(
-        address="local",
-        include_dashboard=False,  # ten processes that nothing here asks
-        resources={"TRAIN_DRIVER": 1000},
-        object_store_memory=200 * 2**20,  # frames come from the pack, not from Ray
-        logging_level="ERROR",
-        log_to_driver=False,
-    )
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,  # ten processes that nothing here asks
+            resources={"TRAIN_DRIVER": 1000},
+            object_store_memory=200 * 2**20,  # frames come from the pack, not from Ray
+            logging_level="ERROR",
+            log_to_driver=False,
+        )
+    except Exception as error:  # Ray raises no narrower one where its processes are 30 s late
+        reason = str(error).partition(". ")[0]
+        raise InputError(
+            f"Ray did not start on this machine ({reason}); where other work keeps it busy, run "
+            "the study again later: what is stored stays"
+        ) from error
 
 
 def drivers_ask_for() -> dict[str, float]:

@@ -19,6 +19,16 @@ from awcl.study.driver import Trainer, scaling
 from awcl.study.space import Resources, Study
 
 
+def test_a_ray_that_does_not_start_is_told_in_a_line(monkeypatch):
+    def late(**given):
+        raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster.ray, "init", late)
+    with pytest.raises(InputError, match=r"Ray did not start .* \(The current node timed out dur"):
+        cluster._init_ray()
+
+
 @pytest.fixture
 def machines(monkeypatch):
     """machines({"CPU": 8}, ...): a cluster of these."""
