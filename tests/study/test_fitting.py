@@ -23,7 +23,8 @@ def test_a_ray_that_does_not_start_is_told_in_a_line(monkeypatch):
     def late(**given):
         raise Exception("The current node timed out during startup. This could happen because")
 
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    without = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    monkeypatch.setattr(cluster.os, "environ", without)  # what it sets for its Ray goes
     monkeypatch.setattr(cluster.ray, "init", late)
     with pytest.raises(InputError, match=r"Ray did not start .* \(The current node timed out dur"):
         cluster._init_ray()
