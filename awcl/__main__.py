@@ -219,7 +219,7 @@ EXAMPLES = {
     "run": " --frames clean.parquet",
     "propose": " 8",
     "submit": " --cluster cluster/aws.yaml --storage s3://BUCKET/studies \\\n"
-    "    --frames /home/awcl/data/frames.parquet --packs /home/awcl/data/packs",
+    "    --frames /home/awcl/data/packs/frames.parquet --packs /home/awcl/data/packs",
 }
 PACKS = "default STORAGE/packs, ~/.cache/awcl/packs where that is a URL"
 

@@ -34,7 +34,8 @@ def _place(checkpoint: AnyPath) -> tuple[int, int]:
     return int(epoch), int(step or 0)
 
 
-def _is_partial(checkpoint: AnyPath) -> bool:
+def is_partial(checkpoint: AnyPath) -> bool:
+    """Whether it was made within an epoch, for the same run to go on from."""
     return _place(checkpoint)[1] > 0
 
 
@@ -80,8 +81,8 @@ def newest(
 def prune(run: AnyPath, keep: int, up_to: float = math.inf) -> None:
     """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
     there = all_of(run)
-    whole = [path for path in there if not _is_partial(path) and epoch_of(path) <= up_to]
-    partial = [path for path in there if _is_partial(path) and epoch_of(path) < up_to]
+    whole = [path for path in there if not is_partial(path) and epoch_of(path) <= up_to]
+    partial = [path for path in there if is_partial(path) and epoch_of(path) < up_to]
     for old in [*whole[:-keep], *partial]:
         remove_folder(old)
 

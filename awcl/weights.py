@@ -70,7 +70,8 @@ def find_encoder(
 
 def _newest_of_run(folder: Path) -> Path | None:
     """Raises InputError where the folder holds several runs: an epoch is no choice among those."""
-    runs = sorted({checkpoints.run_of(checkpoint) for checkpoint in checkpoints.all_of(folder)})
+    there = [path for path in checkpoints.all_of(folder) if not checkpoints.is_partial(path)]
+    runs = sorted({checkpoints.run_of(checkpoint) for checkpoint in there})
     if len(runs) > 1:
         raise InputError(f"{folder}: holds {len(runs)} runs, {runs[0]} among them; name one")
     return checkpoints.newest(folder)

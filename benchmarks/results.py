@@ -22,10 +22,13 @@ MAKE = {False: "make bench", True: "make bench-long"}
 BUSY = 0.1  # cores that other work may use before figures are called preliminary
 HEAD = """# Results
 
-Made by `make bench` (`python -m benchmarks`); what each row measures is told in `rows/`. A ratio is
-the median over turns in which both were measured, with the lowest and the highest turn: how many
-times as fast as the other ours is; in a row that ends in "time", "bytes" or "epochs", how many
-times as much ours takes; in one that speaks of a share, that share.
+Made by `make bench` (`python -m benchmarks`) and, its long rows, `make bench-long`, each on the day
+beside it; what each row measures is told in `rows/`. A ratio is the median over turns in which both
+were measured, with the lowest and the highest turn: how many times as fast as the other ours is; in
+a row that ends in "time", "bytes" or "epochs", how many times as much ours takes; in one that
+speaks of a share, that share. Trials and searches are too long for turns: there one was run after
+the other, and the brackets are over trials or replays of ours. Bytes and gradients are the same in
+every run.
 
 """
 
@@ -91,9 +94,15 @@ def table(stored: dict[str, Any]) -> str:
             "\n\\* Preliminary: other work kept the machine busy. The ratio may stand; the figures "
             "in seconds, bytes a second and items a second are no results."
         )
-    took = sum(of["seconds"] for name, of in files.items() if not FILES[name].long)
-    over = f", more than the {MOST / 60:.0f} that they may take" * (took > MOST)
-    lines.append(f"\nThe rows of `make bench` took {took / 60:.1f} minutes in all{over}.")
+    took = {
+        long: sum(of["seconds"] for name, of in files.items() if FILES[name].long == long)
+        for long in (False, True)
+    }
+    over = f", more than the {MOST / 60:.0f} that they may take" * (took[False] > MOST)
+    lines.append(
+        f"\nThe rows of `make bench` took {took[False] / 60:.1f} minutes in all{over}, the long "
+        f"ones {took[True] / 60:.1f}: sums over the newest run of each."
+    )
     if (TABLE.parent / FIGURE).is_file():
         lines.append(f"\n![Where the time of the quickstart goes]({FIGURE})")
     return HEAD + "\n".join(lines) + "\n"

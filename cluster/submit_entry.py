@@ -1,7 +1,7 @@
 """Runs a study from the head of a cluster: the one file that `ray submit` ships.
 
     ray submit cluster/aws.yaml cluster/submit_entry.py planes \
-        --storage s3://BUCKET/studies --frames /home/awcl/data/frames.parquet
+        --storage s3://BUCKET/studies --frames /home/awcl/data/packs/frames.parquet
     ray submit --tmux ...           and it goes on when this connection ends
 
 What follows the file is what follows `awcl study run`. Ray joins it without quotes: a value with a

@@ -55,6 +55,14 @@ def test_of_a_folder_with_several_runs_none_is_taken(tmp_path):
         find_encoder(str(tmp_path), "test_resnet", SIZE)
 
 
+def test_what_was_saved_within_an_epoch_is_no_run_of_its_own(tmp_path):
+    """It lies beside the launches: a trial on a machine that was taken away."""
+    train = tmp_path / "trial" / "train"
+    checkpoint(train / "launch-1" / "epoch_0003", 3)
+    checkpoint(train / "epoch_0003_step_00010", 3)
+    assert find_encoder(str(tmp_path / "trial"), "test_resnet", SIZE)[1] == "trial-epoch_0003"
+
+
 def test_a_checkpoint_or_its_file_may_be_named_itself(tmp_path):
     saved = checkpoint(tmp_path / "epoch_0002", 2)
     for what in (tmp_path / "epoch_0002", tmp_path / "epoch_0002" / checkpoints.ENCODER):

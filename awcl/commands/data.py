@@ -80,7 +80,7 @@ def pack(options: argparse.Namespace) -> int:
         from awcl.study import smoke
 
         table = smoke.fewer(table)
-    made = find_or_build(table, options.size, packs_folder(options))
+    made = find_or_build(table, options.size, packs_folder(options), again=True)
     tell_failed(made)
     if copy:
         whole.without_paths().write(copy)

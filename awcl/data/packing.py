@@ -8,6 +8,8 @@ when it is its turn.
 
 import os
 import pickle
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,14 +45,23 @@ def user_cache() -> Path:
 
 
 def find_or_build(
-    table: FrameTable, size: int, packs: Path, *, workers: int | None = None, quiet: bool = False
+    table: FrameTable,
+    size: int,
+    packs: Path,
+    *,
+    again: bool = False,
+    workers: int | None = None,
+    quiet: bool = False,
 ) -> FramePack:
     """The pack of these frames at this view size, built where it is absent.
 
     The pack's name needs every pixel, so what was packed before is also remembered by a cheap
     fingerprint: the table, and each file's size and time of change. Where none of the files is
-    there (the images stayed on another machine), the pack last made of this table is taken. Some of
-    the images that could not be read then are tried again: a disk may have failed for a moment.
+    there (the images stayed on another machine), the pack last made of this table is taken.
+
+    A disk may have failed for a moment, so some of the images that could not be read then are tried
+    again. Where one can be read now, it is packed anew if `again`, and otherwise warned of: another
+    pack would be another study.
     """
     side(size)  # refuses what is no size before anything is read
     packs = Path(packs).absolute()
@@ -60,18 +71,26 @@ def find_or_build(
     known = note if files_there else newest
     if known.is_file():
         seen = read_json(known)
-        folder, failed = packs / seen["digest"], seen.get("failed")
-        is_told = failed is not None  # not yet in notes of before
-        stands = is_told and not _can_be_read_now(table, failed, size, packs)
-        if (stands or not files_there) and (folder / "PACK.json").is_file():
-            return FramePack(folder, failed)
+        folder = packs / seen["digest"]
+        if (folder / "PACK.json").is_file():
+            pack = FramePack(folder, seen.get("failed"))
+            stands = not (files_there and _can_be_read_now(table, pack.failed, size))
+            if not stands and not again:
+                warnings.warn(
+                    f"{folder}: frames that could not be read when it was made can be now; "
+                    f"`awcl pack FRAMES --size {size} --packs {packs}` packs anew, for new studies "
+                    "and runs: those that are stored go on with the frames that they began with",
+                    stacklevel=2,
+                )
+            if stands or not again:
+                return pack
     pack = build(table, size, packs, workers=workers, quiet=quiet)
     for name in (note, newest):
         write_json(name, {"digest": pack.digest, "failed": pack.failed})
     return pack
 
 
-def _can_be_read_now(table: FrameTable, failed: list[dict], size: int, packs: Path) -> bool:
+def _can_be_read_now(table: FrameTable, failed: list[dict], size: int) -> bool:
     """Whether any of the images can that could not, or of many any of some, spread among them.
 
     Frames of videos are not tried: it would take as long as packing them.
@@ -81,8 +100,8 @@ def _can_be_read_now(table: FrameTable, failed: list[dict], size: int, packs: Pa
     frames = table.frames[table.frames["frame_id"].isin(tried)].reset_index(drop=True)
     if not len(frames):
         return False
-    with scratch_folder(packs) as waiting:
-        found = _decoded(frames, size, 1, waiting, quiet=True)
+    with tempfile.TemporaryDirectory() as waiting:
+        found = _decoded(frames, size, 1, Path(waiting), quiet=True)
         return any(not isinstance(frame, str) for frame in found)
 
 

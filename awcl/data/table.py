@@ -283,8 +283,10 @@ def _private_key(key_file: Path) -> bytes:
                 file.write(secrets.token_hex(KEY_BYTES) + "\n")
     text = key_file.read_text(encoding="utf-8", errors="replace").strip()
     if not re.fullmatch(f"[0-9a-fA-F]{{{2 * KEY_BYTES}}}", text):
-        digits = f"{2 * KEY_BYTES} hex digits"
-        raise InputError(f"{key_file}: not a key ({digits}); move it away to make one")
+        raise InputError(
+            f"{key_file}: not a key ({2 * KEY_BYTES} hex digits); bring back the one that names "
+            "were made with, or, where there are none yet, move this file away to make one"
+        )
     return bytes.fromhex(text)
 
 

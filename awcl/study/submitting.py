@@ -172,14 +172,25 @@ def submit(jobs: JobSubmissionClient, study: str, recipe: str, flags: list[str])
 
 @contextmanager
 def _shipped(recipe: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """What the job calls the recipe, and what travels with it: the one file, where it is one."""
+    """What the job calls the recipe, and what travels with it.
+
+    A file travels alone. One of ./studies travels with the others there, which it may import, and
+    keeps its name: the job finds them as it would be found here.
+    """
     file = file_of(recipe)
     if file is None:
         yield recipe, {}
         return
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(file, folder)
-        yield file.name, {"working_dir": folder}
+        if file == Path(recipe):
+            shutil.copy(file, folder)
+            yield file.name, {"working_dir": folder}
+            return
+        beside = Path(folder, file.parent.name)
+        beside.mkdir()
+        for one in file.parent.glob("*.py"):
+            shutil.copy(one, beside)
+        yield recipe, {"working_dir": folder}
 
 
 def follow(jobs: JobSubmissionClient, job: str) -> bool:

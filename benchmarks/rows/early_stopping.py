@@ -154,6 +154,8 @@ def searched(folder: StudyFolder, grid: Grid) -> Search:
     trials = {trial.key: trial for trial in folder.trials()}
     spent = sum(len(trial.history()) for trial in trials.values())
     ended = {key: proxy for key in trials if (proxy := trials[key].last_proxy) is not None}
+    if not ended:
+        raise Missing("no trial of the search has a proxy: all failed")
     named = max(ended, key=ended.get)
     if named not in grid.keys:
         raise Missing(f"the search names {named}, which failed in the grid")

@@ -35,16 +35,17 @@ def measure(run: Run) -> Iterator[Row]:
     told = ", ".join(f"{name} {value / total:.0%}" for name, value in seconds.most_common(5))
     yield Row(
         "the whole quickstart", f"{total / 60:.1f} min: {told}",
-        f"{len(runs)} run(s) of it, the last on {_day(runs[-1]['time'])}",
+        f"{len(runs)} run{'s' * (len(runs) > 1)} of it, the last on {_day(runs[-1]['time'])}",
         None, "stated", details=dict(seconds),
     )  # fmt: skip
 
 
 def in_parts(stored: StudyFolder, seconds: Counter[str]) -> Counter[str]:
     """The stages, of which training in its parts: what a trial's place spent on each, on average
-    over the places. What is left of it is judging between trials, and places that have no more."""
+    over the places. What is left of it is judging between trials, and places that have no more.
+    Training stays whole where it was interrupted: no trial tells of the time between two runs."""
     trials_of = [trial for trial in stored.trials() if trial.done]
-    if not trials_of:
+    if not trials_of or len(stored.timings()) > 1:
         return seconds
     places = max(start.get("places", 1) for trial in trials_of for start in trial.starts())
     each = trials.spans(stored, places)

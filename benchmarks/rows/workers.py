@@ -3,10 +3,13 @@
 Real processes with gloo. Bytes are those that a worker has to receive, counted from the shapes
 that the collectives are called with: of a gather or reduce-scatter (W - 1) / W of the whole, of an
 all-reduce twice that. The minimum: every z once forward, and the sum of its gradient once backward.
+That is what NCCL sends. Gloo reduces and scatters by an all-reduce inside, so what the machine's
+loopback device counts is a row of its own.
 """
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +22,7 @@ from awcl.pretrain.loss import group_loss
 from benchmarks.harness import Row, Run, size
 
 TEMPERATURE, WIDTH, WORKERS = 0.1, 128, (2, 4)
+STEPS = 20  # of which the loopback device counts the bytes
 PRECISE = {torch.float64: 1e-12, torch.float32: 1e-5}
 SHARES = {"all_gather": 1, "allgather": 1, "reduce_scatter": 1, "all_reduce": 2, "allreduce": 2}
 
@@ -53,6 +57,11 @@ def measure(run: Run) -> Iterator[Row]:
         yield Row(
             f"traffic of the loss a step, {world} processes", size(sent),
             f"{size(full)}, full gather with all-reduce", (saved,) * 3,
+        )  # fmt: skip
+        sent, full = (found[0][f"{kind}, loopback"] / world for kind in ("ours", "full"))
+        yield Row(
+            f"the same, counted by the loopback device: gloo, {world} processes", size(sent),
+            f"{size(full)}, full gather with all-reduce", (full / sent,) * 3, "stated",
         )  # fmt: skip
 
 
@@ -149,5 +158,22 @@ def _work(rank: int, world: int, views: int, folder: str) -> None:
         with Traffic(world) as traffic:
             gradient(views, rank, world, torch.float32, loss)
         found[name] = traffic.calls
+        found[f"{name}, loopback"] = _loopback(
+            partial(gradient, views, rank, world, torch.float32, loss)
+        )
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+
+
+def _loopback(step: Callable[[], object]) -> float:
+    """Bytes a step of all workers together, whatever else the machine sends to itself included."""
+
+    def received() -> int:
+        dist.barrier()
+        devices = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in devices if line.strip().startswith("lo:"))
+
+    before = received()
+    for _ in range(STEPS):
+        step()
+    return (received() - before) / STEPS

@@ -1,8 +1,8 @@
-"""Bytes that a worker receives a step, by the number of workers: measured, then computed.
+"""Bytes that a worker receives a step, by the number of workers: counted, then computed.
 
-Measured on 1, 2 and 4 processes of this machine with gloo, from the shapes that the collectives of
+Counted on 1, 2 and 4 processes of this machine with gloo, from the shapes that the collectives of
 the loss are called with (benchmarks/rows/workers.py). What is computed for more is the same sum,
-which has to give what was measured where both are there.
+which has to give what was counted where both are there.
 """
 
 from pathlib import Path

@@ -188,7 +188,7 @@ def _network(of: Figures) -> str:
         loss = of["loss"][str(world)]
         weights = [network.averaged(of["gradients"][name], world) for name in names]
         times = [(loss + weights[0]) / speed for speed in network.BANDWIDTHS.values()]
-        measured = " (measured)" if str(world) in of["measured"] else ""
+        measured = " (counted)" if str(world) in of["measured"] else ""
         rows.append([world, f"{size(loss)}{measured}", *map(size, weights), *map(lasting, times)])
     return table(head, rows)
 

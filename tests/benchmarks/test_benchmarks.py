@@ -307,6 +307,16 @@ def test_training_is_told_in_the_parts_of_its_trials(tmp_path):
     }
 
 
+def test_training_that_was_interrupted_is_told_whole(tmp_path):
+    """The hours between two runs are no part of a trial."""
+    study = tmp_path / "quickstart"
+    for number in range(2):
+        short_trial(study, number, start=100 + 8 * 3600 * number)
+        append_line(study / "timings.jsonl", {"time": 0, "seconds": {"training": 20}})
+    (row,) = quickstart.measure(Run(tmp_path, smoke=True, storage=tmp_path))
+    assert row.details == {"training": 40}
+
+
 def short_trial(study: Path, number: int, start: float) -> None:
     """Two epochs of 3 s, after 6 s; marked 14 s after its start."""
     folder = study / "trials" / f"{number:012d}"

@@ -59,7 +59,7 @@ DRIVER = {
 MLFLOW = {
     "of": {"SQLite": {"wall": 1, "calls": {"a": 5}}, "server": {"wall": 3, "calls": {"a": 6}}}
 }
-FEW, MANY = {"put": 10}, {"put": 10, "get": 8}
+FEW, MANY = {"put": 12}, {"put": 10, "get": 8}  # on the clock some are written less often
 WRITES = {"of": {"2": {"of_the_driver": FEW}, "4": {"of_the_driver": MANY}}}
 
 

@@ -56,7 +56,13 @@ class Jobs:
     def submit_job(self, **given):
         folder = given["runtime_env"].get("working_dir")
         self.shipped = (
-            {file.name: file.read_text() for file in Path(folder).iterdir()} if folder else {}
+            {
+                str(file.relative_to(folder)): file.read_text()
+                for file in Path(folder).rglob("*")
+                if file.is_file()
+            }
+            if folder
+            else {}
         )
         self.given = given
         return "raysubmit_1"
@@ -96,14 +102,19 @@ def test_a_recipe_that_is_a_file_travels_alone(submitting, tmp_path):
     assert jobs.given["entrypoint"] == "awcl study run mine.py"
 
 
-def test_a_recipe_of_the_folder_studies_travels_too(submitting, tmp_path, monkeypatch):
+def test_a_recipe_of_the_folder_studies_travels_with_what_it_may_import(
+    submitting, tmp_path, monkeypatch
+):
+    """And keeps its name, by which it is run again here."""
     monkeypatch.chdir(tmp_path)
     Path("studies").mkdir()
-    Path("studies/planes.py").write_text("# edited here")
+    for name in ("planes.py", "paper.py"):
+        Path("studies", name).write_text("# edited here")
+    Path("studies/RESULTS.md").write_text("stays")
     jobs = Jobs()
     submitting.submit(jobs, "planes", "planes", [])
-    assert jobs.shipped == {"planes.py": "# edited here"}
-    assert jobs.given["entrypoint"] == "awcl study run planes.py"
+    assert jobs.shipped == {f"studies/{name}.py": "# edited here" for name in ("planes", "paper")}
+    assert jobs.given["entrypoint"] == "awcl study run planes"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("WebSocket closed"), ConnectionResetError()])

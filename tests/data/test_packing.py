@@ -422,7 +422,7 @@ def test_a_note_that_does_not_say_what_failed_is_no_word_that_nothing_did(tmp_pa
     assert again.failed == pack.failed != []
 
 
-def test_a_frame_that_can_be_read_again_is_packed(tmp_path, monkeypatch):
+def test_a_frame_that_can_be_read_again_is_packed_where_that_is_asked_for(tmp_path, monkeypatch):
     """A disk that fails for a moment alters neither size nor time of a file."""
     table = three(tmp_path / "i")
     sick, read = table.frames["path"][1], decoding.read_grey
@@ -437,7 +437,10 @@ def test_a_frame_that_can_be_read_again_is_packed(tmp_path, monkeypatch):
         pack = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
         assert len(pack) == 2 and pack.failed[0]["error"] == "Input/output error"
     monkeypatch.setattr(decoding, "read_grey", read)
-    pack = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
+    with pytest.warns(UserWarning, match="can be now; `awcl pack FRAMES --size"):  # and goes on
+        same = find_or_build(table, SIZE, tmp_path / "p", workers=1, quiet=True)
+    assert same.digest == pack.digest and same.failed == pack.failed
+    pack = find_or_build(table, SIZE, tmp_path / "p", again=True, workers=1, quiet=True)
     assert len(pack) == 3 and pack.failed == []
 
 

@@ -413,7 +413,15 @@ def test_a_quote_never_takes_rows_into_a_value(tmp_path):
     rows = ["file,pid,note", 'one/a.png,1,"x', "one/b.png,2,", 'c.png,3,y"']
     with pytest.raises(InputError, match="a quote that opens a value must close it"):
         sources.read("table", own(tmp_path, TWO_COLUMNS, tuple(rows)), TAXONOMY)
-    quoted = (rows[0], 'one/a.png,1,"x, ""y""\nz"', *rows[2:3], 'c.png,3,"y"')
+    swallowed = (rows[0], '"one/a.png,1,', "one/b.png,2,", 'c.png",3,y')
+    with pytest.raises(InputError, match="a quote that opens a value must close it"):
+        sources.read("table", own(tmp_path, TWO_COLUMNS, swallowed), TAXONOMY)
+
+
+@pytest.mark.parametrize("report", ['x, ""y""\nz', "normal:\nhead, abdomen, femur seen.\n\nAll."])
+def test_a_report_of_several_lines_is_a_value(tmp_path, report):
+    """Also where one of its lines has as many commas as a row."""
+    quoted = ("file,pid,note", f'one/a.png,1,"{report}"', "one/b.png,2,", 'c.png,3,"y"')
     found = sources.read("table", own(tmp_path, TWO_COLUMNS, quoted), TAXONOMY).rows
     assert list(found["patient"]) == ["clinic/1", "clinic/2", "clinic/3"]
 

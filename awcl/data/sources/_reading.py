@@ -7,6 +7,7 @@ so a message names the row that its reader sees.
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from awcl.errors import InputError, nearest
 from awcl.taxonomy import Taxonomy
 
 DEPTH = 2  # a table lies in the folder given, or in one nested at most this deep by unzipping
+SUFFIX = re.compile(r"\.[A-Za-z]\w*$")  # of a file's name
 NAMED = 3  # so many absent images are named in a note
 
 
@@ -72,19 +74,27 @@ def read_csv(path: Path, columns: Iterable[str], further: Iterable[str] = ()) ->
 
 def _cells(text: str, delimiter: str, path: Path) -> list[list[str]]:
     """Rows of values. Refuses what would take rows into one value: a quote that is not closed, and
-    two stray ones, by a line between them that has a row's number of delimiters."""
+    two stray ones, by a line between them that looks like a row."""
     rows, reader = [], csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         for line in reader:
             rows.append([cell.strip() for cell in line])
-            inner = [text for cell in line for text in cell.splitlines()[1:]]
-            if any(text.count(delimiter) == len(rows[0]) - 1 > 0 for text in inner):
+            inner = [text.split(delimiter) for cell in line for text in cell.splitlines()[1:]]
+            if any(len(one) == len(rows[0]) > 1 and _is_like(one, rows[-1]) for one in inner):
                 raise csv.Error("a value goes over several lines, one of which looks like a row")
     except csv.Error as error:
         raise InputError(
             f"{path}: line {reader.line_num}: {error}; a quote that opens a value must close it"
         ) from error
     return rows
+
+
+def _is_like(parts: list[str], row: list[str]) -> bool:
+    """Whether the parts of a line name a file where the row does, as `b.png` where it has `a.png`.
+    A line of a report may have as many commas, and names none. Beside a row without files, each
+    line is like it."""
+    named = [[bool(SUFFIX.search(value.strip())) for value in of] for of in (row, parts)]
+    return not any(named[0]) or any(own and other for own, other in zip(*named, strict=False))
 
 
 def require_column(header: Iterable[str], column: str, path: Path) -> None:
