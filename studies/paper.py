@@ -1,4 +1,4 @@
-"""The paper's claim as a table: every method, every task, three seeds, the full budget.
+"""The paper's claim as a table: every method on planes and across domains, three seeds.
 
     awcl study run paper                                 # on a phantom of 240 patients
     awcl study run paper --frames clean.parquet          # on any frames
@@ -37,8 +37,9 @@ more labels than `supervised` does: studies/rivals.py has each at the same level
 
 Measured (2026-11-21, 2 cores of an AMD EPYC): 58 min 46 s. `supervised` is first in eight of nine
 scores, at home clearly (macro-F1 0.688 [0.621, 0.744], SimCLR 0.533, forms of AWCL 0.537 to 0.583).
-A decoder that was trained at home does clearly better in the first trimester on AWCL's encoders
-than on SimCLR's (Dice 0.710, 0.713 against 0.687), and more so on SupCon's (0.727).
+A decoder that was trained at home does clearly better in the first trimester on AWCL's fine and
+coarse encoders than on SimCLR's (Dice 0.710, 0.713 against 0.687), not clearly on its hierarchical
+ones (0.700), and more so on SupCon's (0.727).
 RESULTS.md has every table, and the same on real images. `--smoke` tries four of the arms in a few
 minutes.
 """
