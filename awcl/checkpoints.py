@@ -39,9 +39,14 @@ def is_partial(checkpoint: AnyPath) -> bool:
     return _place(checkpoint)[1] > 0
 
 
-def all_of(run: AnyPath) -> list[AnyPath]:
-    """Every checkpoint under a run's folder, complete or not, oldest first; no other folders."""
-    named = (path for path in run.glob("**/epoch_*") if CHECKPOINT.fullmatch(path.name))
+def all_of(run: AnyPath, deep: bool = True) -> list[AnyPath]:
+    """Every checkpoint under a run's folder, complete or not, oldest first; no other folders.
+
+    deep: also those in folders of it, as a trial's launches are. Where a user names the folder,
+    what lies there may be other runs.
+    """
+    found = run.glob("**/epoch_*" if deep else "epoch_*")
+    named = (path for path in found if CHECKPOINT.fullmatch(path.name))
     return sorted((path for path in named if path.is_dir()), key=_place)
 
 
@@ -56,15 +61,17 @@ def newest(
     after: int = -1,
     up_to: float = math.inf,
     partial: bool = False,
+    deep: bool = True,
     copy: Path | None = None,
 ) -> AnyPath | None:
     """The newest complete checkpoint under a run's folder; warns of broken ones that it passes.
 
     Only epochs above `after` and up to `up_to` count; others are not read, which takes a while.
     partial: those made within an epoch count too. A run goes on from them; nothing else reads them.
+    deep: as in `all_of`.
     copy: a folder of this machine to which one from an object store is copied, and there compared.
     """
-    for checkpoint in reversed(all_of(run)):
+    for checkpoint in reversed(all_of(run, deep)):
         epoch, step = _place(checkpoint)
         if not after < epoch <= up_to or (step and not partial):
             continue
@@ -78,9 +85,9 @@ def newest(
     return None
 
 
-def prune(run: AnyPath, keep: int, up_to: float = math.inf) -> None:
+def prune(run: AnyPath, keep: int, up_to: float = math.inf, deep: bool = True) -> None:
     """Removes what was made up to an epoch, but for the newest checkpoints of whole epochs."""
-    there = all_of(run)
+    there = all_of(run, deep)
     whole = [path for path in there if not is_partial(path) and epoch_of(path) <= up_to]
     partial = [path for path in there if is_partial(path) and epoch_of(path) < up_to]
     for old in [*whole[:-keep], *partial]:

@@ -13,7 +13,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from awcl.data.pack import FramePack
-from awcl.errors import InputError
+from awcl.errors import InputError, NotFiniteError
 
 MEAN, STD = 0.449, 0.226  # grey mean and spread of ImageNet, so that its weights transfer
 ABOUT = {"backbone": str, "size": int, "mean": float, "std": float}  # what loading needs to know
@@ -42,8 +42,8 @@ class Encoder(nn.Module):
         try:
             with torch.no_grad():
                 return self.model(torch.zeros(1, 1, self.size, self.size)).shape[1]
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
+        except (RuntimeError, AssertionError) as error:  # as backbones refuse sizes
+            reason = str(error).partition("\n")[0] or "it says no more"
             raise InputError(
                 f"model.backbone {self.backbone} does not take images of {self.size} px, data.size "
                 f"({reason}); choose another size or backbone"
@@ -158,7 +158,7 @@ def features(encoder: Encoder, pack: FramePack, rows: np.ndarray, batch: int = 1
     """(len(rows), width) float32 features of whole frames, BatchNorm in evaluation mode.
 
     In float32 throughout (no bfloat16, no TF32), so that a judgement depends less on the machine.
-    Raises InputError where they are not finite.
+    Raises NotFiniteError where they are not finite.
     """
     device = next(encoder.parameters()).device
     was_training, tf32 = encoder.training, torch.backends.cudnn.allow_tf32
@@ -173,5 +173,5 @@ def features(encoder: Encoder, pack: FramePack, rows: np.ndarray, batch: int = 1
     torch.backends.cudnn.allow_tf32 = tf32
     found = np.concatenate(parts)
     if not np.isfinite(found).all():
-        raise InputError("the encoder's features are not finite; its training has diverged")
+        raise NotFiniteError("the encoder's features are not finite; its training has diverged")
     return found

@@ -12,7 +12,7 @@ class InputError(ValueError):
 
 
 class NotFiniteError(InputError):
-    """The loss of a run is not finite; training again would end there again."""
+    """What a run computes is not finite; training again would end there again."""
 
 
 class NotAtHandError(InputError):

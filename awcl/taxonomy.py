@@ -108,8 +108,8 @@ class Taxonomy:
     def covered(self, names: Iterable[str], where: str) -> set[str]:
         """Every label that these names cover: a kind covers the names under it.
 
-        A kind whose names are all covered is so too. Raises InputError, which names `where`, for a
-        name that is no anatomy of this taxonomy.
+        A kind whose names are all covered is so too; one without names only by its own. Raises
+        InputError, which names `where`, for a name that is no anatomy of this taxonomy.
         """
         for name in names:
             if name not in self._kind_of:
@@ -119,7 +119,9 @@ class Taxonomy:
                 )
         given = set(names)
         found = given | {name for name, kind in self._kind_of.items() if kind in given}
-        return found | {kind for kind, fine in self.kinds.items() if found.issuperset(fine)}
+        return found | {
+            kind for kind, fine in self.kinds.items() if fine and found.issuperset(fine)
+        }
 
     def check(self, name: str) -> None:
         """Raises InputError, with the nearest known name, where a label is not in the taxonomy."""

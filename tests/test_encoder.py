@@ -196,6 +196,7 @@ def test_features_of_a_frame_do_not_depend_on_its_batch(tiny_pack):
         np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_a_backbone_that_needs_larger_images_is_told_with_their_size():
-    with pytest.raises(InputError, match="inception_v3 does not take images of 32 px"):
-        Encoder("inception_v3", 32)
+@pytest.mark.parametrize(("backbone", "size"), [("inception_v3", 32), ("halonet26t", 96)])
+def test_a_backbone_that_needs_other_images_is_told_with_their_size(backbone, size):
+    with pytest.raises(InputError, match=f"{backbone} does not take images of {size} px"):
+        Encoder(backbone, size)

@@ -93,6 +93,13 @@ def test_a_kind_covers_its_names_and_is_covered_by_all_of_them():
     assert TAXONOMY.covered(["thorax", "LVOT"], "here") == {"thorax", "LVOT"}
 
 
+def test_a_kind_without_finer_names_is_covered_by_its_own_alone(tmp_path):
+    (tmp_path / "own.toml").write_text("[coarse]\nheart = ['4ch', 'lvot']\nabdomen = []")
+    own = Taxonomy.load(tmp_path / "own.toml")
+    assert own.covered(["4ch"], "here") == {"4ch"}
+    assert own.covered(["abdomen"], "here") == {"abdomen"}
+
+
 @pytest.mark.parametrize("name", ["4CHH", "BG"])
 def test_what_is_no_anatomy_covers_nothing(name):
     with pytest.raises(InputError, match=f"here '{name}': no anatomy of the taxonomy 'fetal'"):

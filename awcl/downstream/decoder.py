@@ -30,7 +30,15 @@ def feature_maps(encoder: Encoder, x: Tensor) -> list[Tensor]:
             f"model.backbone {encoder.backbone!r} shows no feature maps (timm's "
             "forward_intermediates); choose another for segmentation"
         )
-    final, maps = encoder.model.forward_intermediates(encoder.normalised(x), norm=True)
+    try:
+        final, maps = encoder.model.forward_intermediates(encoder.normalised(x), norm=True)
+    except AssertionError as error:  # as timm refuses
+        final, maps = error, []
+    if not isinstance(final, Tensor) or not maps:
+        raise InputError(
+            f"model.backbone {encoder.backbone!r} shows its feature maps in a form that no decoder "
+            "here reads; choose another for segmentation"
+        )
     if final.ndim == 4 and final.shape[2:] == maps[-1].shape[2:]:
         maps[-1] = final  # some backbones have a convolution after their last stage
     if _all_of_one_size(maps):

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -37,7 +39,8 @@ def cached_features(encoder: Encoder, pack: FramePack, rows: np.ndarray) -> np.n
         there, kept = there[order], kept[order]
         _write(file, there, kept)
     else:
-        file.touch()
+        with suppress(FileNotFoundError):  # another process has just removed it
+            os.utime(file)
     return kept[np.searchsorted(there, rows)]
 
 
@@ -85,6 +88,13 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
 def _write(file: Path, rows: np.ndarray, values: np.ndarray) -> None:
     with whole_file(file) as part, open(part, "wb") as out:
         np.savez(out, rows=rows, features=values)
-    stored = sorted(file.parent.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-    for old in stored[:-KEPT]:
+    for old in sorted(file.parent.glob("*.npz"), key=_used)[:-KEPT]:
         old.unlink(missing_ok=True)
+
+
+def _used(file: Path) -> float:
+    """When it was read or written last; long ago where another process has just removed it."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0

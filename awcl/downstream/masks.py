@@ -104,3 +104,5 @@ def check_splits(masks: MaskedFrames) -> None:
                 f"split {split!r} holds no frame with a mask; see the columns 'split' and 'mask' "
                 "of the frame table"
             )
+        if not masks.held[masks.split(split)][:, 1:].any():
+            raise NoFramesError(f"the masks of split {split!r} show background alone")

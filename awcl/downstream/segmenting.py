@@ -21,7 +21,7 @@ from awcl.downstream import overlap
 from awcl.downstream.decoder import Decoder, feature_maps
 from awcl.downstream.masks import IGNORED, MaskedFrames
 from awcl.encoder import Encoder
-from awcl.errors import InputError
+from awcl.errors import NotFiniteError
 
 BATCH = 16
 HELD_OUT = 0.2  # of train's patients, to choose the learning rate on
@@ -96,7 +96,9 @@ class FrozenMaps:
         levels = feature_maps(self.encoder, _images(self.encoder, self.masks, numbers))
         self.encoder.train(was_training)
         if not all(level.isfinite().all() for level in levels):
-            raise InputError("the encoder's feature maps are not finite; its training has diverged")
+            raise NotFiniteError(
+                "the encoder's feature maps are not finite; its training has diverged"
+            )
         return [level.half().permute(0, 2, 3, 1).contiguous() for level in levels]
 
 

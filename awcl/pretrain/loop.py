@@ -3,7 +3,8 @@
 Knows torch.distributed, not ray: whoever starts the processes has initialised the group. Every
 random draw is a function of the seed and the step, so a run that goes on from a checkpoint, also
 from one within an epoch, gives the bits that it would have had, on the same machine with the same
-number of threads. On a card it does so to rounding: some of its sums come in no fixed order.
+number of threads. On a card, and on three workers or more, it does so to rounding: there some sums
+come in another order (DDP puts gradients together anew after the first step of a process).
 """
 
 import math

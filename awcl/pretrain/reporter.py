@@ -76,7 +76,7 @@ class FolderReporter:
             _refuse_other(read_json(trial), self.about, trial)
         elif machine.place()[0] == 0:
             write_json(trial, self.about)
-        checkpoint = checkpoints.newest(self.run, partial=True)
+        checkpoint = checkpoints.newest(self.run, partial=True, deep=False)
         if machine.place()[0] == 0:
             epochs = (
                 [] if checkpoint is None else read_json(checkpoint / checkpoints.HISTORY)["epochs"]
@@ -100,7 +100,7 @@ class FolderReporter:
         with open(self.run / "history.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
         # Later ones are broken; the run gets there again.
-        checkpoints.prune(self.run, self.keep, up_to=metrics["epoch"])
+        checkpoints.prune(self.run, self.keep, up_to=metrics["epoch"], deep=False)
         self.log(metrics)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from awcl import hashing
+from awcl import checkpoints, hashing
 from awcl.config import TrialConfig, flat, parse, with_values
 from awcl.data.pack import FramePack
 from awcl.downstream import tasks
@@ -74,8 +74,13 @@ def _config_of(what: str, pack: FramePack, taxonomy: Taxonomy) -> TrialConfig | 
 
 
 def _trial_of(what: str) -> dict[str, Any] | None:
-    """TRIAL.json of the run that an encoder is of; None where it is of none."""
+    """TRIAL.json of the run that an encoder is of; None where it is of none, as a weights file in
+    any folder may be."""
     path = Path(what).absolute()
+    if path.is_file():
+        if path.name != checkpoints.ENCODER:
+            return None
+        path = path.parent
     for folder in (path, *path.parents[:3]):  # a study's: KEY/train/LAUNCH/epoch_0007
         found = read_json_if_there(folder / "TRIAL.json")
         if found is not None:

@@ -120,6 +120,11 @@ def test_bytes_and_floats_of_one_image_give_the_same_maps(tiny_encoder):
     tiny_encoder.train()
 
 
+def test_a_backbone_whose_maps_no_decoder_reads_is_named():
+    with pytest.raises(InputError, match="hiera_tiny_224' shows its feature maps in a form"):
+        Decoder(Encoder("hiera_tiny_224", 224), 2, 224)
+
+
 def test_a_backbone_without_maps_is_named():
     encoder = Encoder("test_resnet", 32)
     encoder.model = torch.nn.Conv2d(1, 1, 1)

@@ -82,6 +82,14 @@ def test_a_split_without_masks_is_named(pack, split):
         check_splits(every(pack))
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_whose_masks_show_nothing_is_named(pack, split):
+    masks = every(pack)
+    masks.held[masks.split(split), 1:] = False
+    with pytest.raises(InputError, match=f"masks of split '{split}' show background alone"):
+        check_splits(masks)
+
+
 def test_a_class_that_only_test_holds_is_named(pack):
     pack.frames.loc[pack.frames["split"] == "test", "mask_classes"] = "head;femur"
     masks = every(pack)

@@ -93,6 +93,18 @@ def test_a_run_or_its_checkpoint_tells_what_it_was_trained_with(run, tiny_pack, 
     assert found.pretrained.anatomy.ratio == 0.5 and found.pretrained.seed == 3
 
 
+def test_a_weights_file_is_of_a_run_only_as_its_checkpoint(run, tiny_pack, taxonomy):
+    """What a run started from lies in its folder, too, and has read none of its labels."""
+    made = run / "train" / "launch" / "epoch_0001" / "encoder.safetensors"
+    given = run / "weights" / "0123.safetensors"
+    given.parent.mkdir()
+    for file in (made, given):
+        file.write_bytes(b"weights")
+    settings = tasks.settings("planes")
+    assert told(settings, str(made), tiny_pack, taxonomy).pretrained.seed == 3
+    assert told(settings, str(given), tiny_pack, taxonomy).pretrained is None
+
+
 def test_on_other_frames_or_without_a_run_nothing_is_known(
     run, repack, tmp_path, tiny_pack, taxonomy
 ):

@@ -251,6 +251,26 @@ def test_without_a_class_in_common_there_is_transfer_alone_and_it_is_said(
 
 
 @pytest.mark.usefixtures("brief_training")
+def test_a_patient_on_both_sides_counts_on_both(pack, taxonomy, tiny_encoder):
+    """Of two patients away one is at home, too: the other is not alone there."""
+    pack.frames["patient"] = pack.frames["patient"].replace("masked/p05", "masked/p03")
+    found = dict(
+        tasks.build(tasks.settings("cross_segmentation"), pack, taxonomy).run(tiny_encoder)
+    )
+    assert "machine_C/transfer/dice/low" in found
+
+
+def test_away_without_a_class_in_common_is_left_out_with_the_reason(pack, taxonomy):
+    frames = pack.frames
+    first = frames["trimester"] == "first"
+    frames.loc[first & (frames["split"] == "train"), "mask_classes"] = "spine;femur"
+    task = tasks.build(tasks.settings("cross_segmentation"), pack, taxonomy)
+    said = {"first_trimester": "away, train and test hold no class in common"}
+    assert task.about["left_out"] == said
+    assert [plan.name for plan in task.plans] == ["machine_C"]
+
+
+@pytest.mark.usefixtures("brief_training")
 def test_hc18_is_transfer_alone(pack, taxonomy, tiny_encoder):
     pack.frames["source"] = "hc18"
     task = tasks.build(tasks.settings("cross_segmentation"), pack, taxonomy)

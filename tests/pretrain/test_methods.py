@@ -141,6 +141,18 @@ def test_supervised_refuses_fewer_than_two_classes():
 # --- finding a method ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("epochs", "warmup", "refused"), [(1, 0, 0), (1, 1, 0), (1, 5, 1), (5, 4, 0), (5, 5, 1)]
+)
+def test_a_warm_up_that_is_all_of_a_training_is_refused(epochs, warmup, refused):
+    settings = config(pretrain__epochs=epochs, pretrain__warmup=warmup)
+    try:
+        methods.build(settings, frames(), TAXONOMY)
+        assert not refused
+    except InputError as error:
+        assert refused and f"warmup {warmup} leaves none of {epochs} epochs" in str(error)
+
+
 def test_an_unknown_method_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"pretrain\.method 'byol': choose one of groups, moco, "):
         build(pretrain__method="byol")

@@ -56,6 +56,17 @@ def test_the_newest_checkpoints_are_kept(tmp_path, keep):
     assert history(tmp_path) == [1, 2, 3, 4, 5]
 
 
+def test_runs_in_folders_of_this_one_are_left_alone(tmp_path):
+    """`--out runs` after `--out runs/a`: its checkpoints are no start for this one, and stay."""
+    inner = FolderReporter(tmp_path / "a", about(seed=1))
+    inner.start()
+    run_epochs(inner, 1, 2)
+    outer = FolderReporter(tmp_path, about(seed=2), keep=1)
+    assert outer.start() is None and history(tmp_path) == []
+    run_epochs(outer, 1, 3)
+    assert kept(tmp_path / "a") == ["epoch_0001", "epoch_0002"]
+
+
 def partial(reporter: FolderReporter, epochs: int, steps: int) -> Path:
     def save(folder: Path) -> None:
         (folder / checkpoints.STATE).write_text(f"state {epochs} {steps}")

@@ -128,6 +128,9 @@ class Task:
                 return None
         values = self._held(away["train"]) & self._held(away["test"])
         common = values & self._held(home["train"]) & self._held(home["test"])
+        if not values:
+            left_out[crossing.name] = "away, train and test hold no class in common"
+            return None
         routes = [Route("transfer", away["train"], away["test"])]
         if common:
             routes.insert(0, Route("in_domain", home["train"], home["test"]))
@@ -178,7 +181,8 @@ class Task:
         values = pd.concat([of.add_prefix(f"{kind}/") for kind, of in found.items()], axis=1)
         frames = self.masks.frames.iloc[values.index]
         units = scores.units_of(frames)
-        strata = values.index.isin(found["transfer"].index)  # as many units of each side as it has
+        away = units[values.index.isin(found["transfer"].index)]
+        strata = np.isin(units, away)  # as many units of each side as it has
         resampled = overlap.resampled_means(values.to_numpy(float), units, strata)
         drawn = dict(zip(values, resampled.T, strict=True))
         means = values.mean().to_dict()

@@ -45,7 +45,7 @@ def build(config: TrialConfig, frames: pd.DataFrame, taxonomy: Taxonomy) -> Meth
     Raises InputError for no such method, and for what it cannot work with.
     """
     epochs, warmup = config.pretrain.epochs, config.pretrain.warmup
-    if epochs > 1 and warmup >= epochs:
+    if warmup >= max(2, epochs):  # an epoch alone may be all warm-up
         raise InputError(f"pretrain.warmup {warmup} leaves none of {epochs} epochs after it")
     return find(config.pretrain.method)(canonical(config), frames, taxonomy)
 
