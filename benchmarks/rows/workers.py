@@ -22,7 +22,7 @@ from awcl.pretrain.loss import group_loss
 from benchmarks.harness import Row, Run, size
 
 TEMPERATURE, WIDTH, WORKERS = 0.1, 128, (2, 4)
-STEPS = 20  # of which the loopback device counts the bytes
+STEPS = 10  # of which the loopback device counts the bytes
 PRECISE = {torch.float64: 1e-12, torch.float32: 1e-5}
 SHARES = {"all_gather": 1, "allgather": 1, "reduce_scatter": 1, "all_reduce": 2, "allreduce": 2}
 
