@@ -7,7 +7,7 @@ randomly initialised encoder and on a supervised one. All are trained on the sec
 machines A and B, and tested there, on the unseen machine C, and on the first trimester. Aim: pixels
 and random under 0.5 at home, supervised over 0.9, and a visible step to machine C.
 
-Writes its phantom, pack and encoder under --out, and uses them again. About 15 minutes on 2 cores.
+Writes its phantom, pack and encoder under --out, and uses them again. About 9 minutes on 2 cores.
 """
 
 import argparse
