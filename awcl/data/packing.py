@@ -74,15 +74,15 @@ def find_or_build(
         folder = packs / seen["digest"]
         if (folder / "PACK.json").is_file():
             pack = FramePack(folder, seen.get("failed"))
-            stands = not (files_there and _can_be_read_now(table, pack.failed, size))
-            if not stands and not again:
+            if not (files_there and _can_be_read_now(table, pack.failed, size)):
+                return pack
+            if not again:
                 warnings.warn(
                     f"{folder}: frames that could not be read when it was made can be now; "
                     f"`awcl pack FRAMES --size {size} --packs {packs}` packs anew, for new studies "
                     "and runs: those that are stored go on with the frames that they began with",
                     stacklevel=2,
                 )
-            if stands or not again:
                 return pack
     pack = build(table, size, packs, workers=workers, quiet=quiet)
     for name in (note, newest):

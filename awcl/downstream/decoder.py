@@ -32,9 +32,9 @@ def feature_maps(encoder: Encoder, x: Tensor) -> list[Tensor]:
         )
     try:
         final, maps = encoder.model.forward_intermediates(encoder.normalised(x), norm=True)
-    except AssertionError as error:  # as timm refuses
-        final, maps = error, []
-    if not isinstance(final, Tensor) or not maps:
+    except AssertionError:  # as timm refuses
+        final, maps = None, []
+    if not isinstance(final, Tensor):
         raise InputError(
             f"model.backbone {encoder.backbone!r} shows its feature maps in a form that no decoder "
             "here reads; choose another for segmentation"

@@ -29,7 +29,8 @@ def measure(run: Run) -> Iterator[Row]:
     seconds: Counter[str] = Counter()
     for one in runs:
         seconds.update(one["seconds"])
-    seconds = in_parts(stored, seconds)
+    if len(runs) == 1:  # no trial tells of the time between two
+        seconds = in_parts(stored, seconds)
     total = sum(seconds.values())
     draw(seconds, (run.folder if run.smoke else results.HERE) / results.FIGURE)
     told = ", ".join(f"{name} {value / total:.0%}" for name, value in seconds.most_common(5))
@@ -42,10 +43,9 @@ def measure(run: Run) -> Iterator[Row]:
 
 def in_parts(stored: StudyFolder, seconds: Counter[str]) -> Counter[str]:
     """The stages, of which training in its parts: what a trial's place spent on each, on average
-    over the places. What is left of it is judging between trials, and places that have no more.
-    Training stays whole where it was interrupted: no trial tells of the time between two runs."""
+    over the places. What is left of it is judging between trials, and places that have no more."""
     trials_of = [trial for trial in stored.trials() if trial.done]
-    if not trials_of or len(stored.timings()) > 1:
+    if not trials_of:
         return seconds
     places = max(start.get("places", 1) for trial in trials_of for start in trial.starts())
     each = trials.spans(stored, places)

@@ -155,12 +155,10 @@ def _work(rank: int, world: int, views: int, folder: str) -> None:
     )  # fmt: skip
     found = {str(dtype): gradient(views, rank, world, dtype) for dtype in PRECISE}
     for name, loss in (("ours", group_loss), ("full", full_gather)):
+        step = partial(gradient, views, rank, world, torch.float32, loss)
         with Traffic(world) as traffic:
-            gradient(views, rank, world, torch.float32, loss)
-        found[name] = traffic.calls
-        found[f"{name}, loopback"] = _loopback(
-            partial(gradient, views, rank, world, torch.float32, loss)
-        )
+            step()
+        found[name], found[f"{name}, loopback"] = traffic.calls, _loopback(step)
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 

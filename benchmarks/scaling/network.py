@@ -18,14 +18,14 @@ BANDWIDTHS = {"10 Gbit/s": 1.25e9, "100 Gbit/s": 12.5e9, "NVLink, 450 GB/s": 450
 
 def measure(run: Run) -> dict[str, Any]:
     counts = MEASURED[: run.size(3, 2)]
-    measured = {world: received(world, run.folder / str(world)) for world in counts}
-    wrong = {w: b for w, b in measured.items() if b != computed(w)}
+    counted = {world: received(world, run.folder / str(world)) for world in counts}
+    wrong = {w: b for w, b in counted.items() if b != computed(w)}
     if wrong:
-        raise RuntimeError(f"measured {wrong}, computed {[computed(w) for w in wrong]}")
+        raise RuntimeError(f"counted {wrong}, computed {[computed(w) for w in wrong]}")
     return {
         "frames_a_worker": FRAMES,
         "width": WIDTH,
-        "measured": measured,
+        "measured": counted,
         "loss": {world: computed(world) for world in COMPUTED},
         "gradients": {name: gradients(name) for name in BACKBONES},
     }

@@ -188,8 +188,8 @@ def _network(of: Figures) -> str:
         loss = of["loss"][str(world)]
         weights = [network.averaged(of["gradients"][name], world) for name in names]
         times = [(loss + weights[0]) / speed for speed in network.BANDWIDTHS.values()]
-        measured = " (counted)" if str(world) in of["measured"] else ""
-        rows.append([world, f"{size(loss)}{measured}", *map(size, weights), *map(lasting, times)])
+        counted = " (counted)" if str(world) in of["measured"] else ""
+        rows.append([world, f"{size(loss)}{counted}", *map(size, weights), *map(lasting, times)])
     return table(head, rows)
 
 
